@@ -1,0 +1,1 @@
+"""OpenAerialMap status publisher: an AWS Lambda function fed by an SQS queue."""

@@ -1,0 +1,108 @@
+"""The Lambda function: wiring, and the handler."""
+
+import functools
+import os
+import time
+import uuid
+from collections import Counter
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.data_classes import SQSEvent
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
+
+from handler.batch import Batch
+from handler.catalog import Catalog, MockCatalog
+from handler.outcomes import Report
+from handler.publisher import Publisher
+from handler.settings import Settings, read_settings
+from handler.status_store import StatusStore
+
+WORKERS = 32  # jobs at once; each has at most one request under way
+ANSWERING = 0.5  # seconds kept back to log, count and answer
+
+SERVICE = "oam-status-publisher"
+
+logger = Logger(service=SERVICE)
+metrics = Metrics(namespace="OpenAerialMap", service=SERVICE)
+
+
+def wire(settings: Settings) -> Batch:
+    """Put the parts together."""
+    s3 = boto3.client(
+        "s3",
+        region_name=settings.region,
+        endpoint_url=settings.endpoint_url,
+        config=Config(
+            # Seconds. A status object is small: an answer that takes longer does not come.
+            connect_timeout=2,
+            read_timeout=5,
+            retries={"mode": "standard", "total_max_attempts": 3},
+            max_pool_connections=WORKERS,
+            # Away from AWS a bucket has no host name of its own.
+            s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
+        ),
+    )
+    publisher = Publisher(
+        store=StatusStore(s3, settings.bucket, settings.prefix),
+        catalog=MockCatalog(logger)
+        if settings.mock_catalog
+        else Catalog(settings.catalog_url, settings.token, WORKERS),
+        tiles_base=settings.tiles_base,
+        clock=lambda: time.time_ns() // 1_000_000,
+        new_claimant=lambda: uuid.uuid4().hex,
+        logger=logger,
+    )
+    return Batch(publisher, WORKERS, logger)
+
+
+@functools.cache
+def _batch() -> Batch:
+    """Wire the parts at the first invocation; SettingsError, not cached, at every one until it is mended."""
+    settings = read_settings(os.environ)
+    logger.setLevel("DEBUG" if settings.debug else "INFO")
+    return wire(settings)
+
+
+@logger.inject_lambda_context
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Publish a batch of the tiler's messages.
+
+    Args:
+        event: an SQS event (https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html).
+        context: tells the time left.
+
+    Returns:
+        The messages that failed, so that SQS retries those alone
+        (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html).
+
+    Raises:
+        SettingsError: when the environment is incomplete or wrong; every message comes back.
+    """
+    report = _batch().process(
+        SQSEvent(event).records, lambda: context.get_remaining_time_in_millis() / 1000 - ANSWERING
+    )
+    _count(report)
+
+    def outcome_of(record: SQSRecord) -> None:
+        if record.message_id in report.failed:
+            raise report.failed[record.message_id]
+
+    # Not raised where every message failed: that tells SQS nothing more, and makes a function error of each
+    # poison message that comes alone. The alarms watch our own metrics.
+    processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
+    return dict(process_partial_response(event, outcome_of, processor, context))
+
+
+def _count(report: Report) -> None:
+    for outcome, count in Counter(report.outcomes).items():
+        metrics.add_metric(outcome, MetricUnit.Count, count)
+    for lag in report.lags:
+        metrics.add_metric("PublishLag", MetricUnit.Milliseconds, lag)
+    if report.outcomes:
+        metrics.flush_metrics()

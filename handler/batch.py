@@ -1,0 +1,93 @@
+"""A batch: group its messages by job, run the jobs at once, report what failed."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING
+
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+
+from handler.errors import OutOfTime, RetryLater
+from handler.messages import Event, InvalidMessage, parse
+from handler.outcomes import Outcome, Report
+from handler.publisher import Publisher
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+
+
+class Batch:
+    """Processes batches.
+
+    Args:
+        publisher: publishes each job; shared by threads.
+        workers: how many jobs run at once.
+        logger: gets a line for each message that failed.
+    """
+
+    def __init__(self, publisher: Publisher, workers: int, logger: "Logger") -> None:
+        self._publisher = publisher
+        self._workers = workers
+        self._logger = logger
+
+    def process(self, records: Iterable[SQSRecord], time_left: Callable[[], float]) -> Report:
+        """Process a batch's messages; no message's failure is another's.
+
+        Args:
+            records: the batch.
+            time_left: gives the seconds left until the invocation has to answer. What is not done by then
+                is reported as failed; its threads find no time left at their next step.
+
+        Returns:
+            What came of them.
+        """
+        report = Report()
+        jobs: defaultdict[str, list[Event]] = defaultdict(list)
+        for record in records:
+            try:
+                message = parse(record.message_id, record.attributes.get("SentTimestamp"), record.get("body"))
+            except InvalidMessage as error:
+                report.failed[record.message_id] = error
+                continue
+            jobs[message.job_id].append(message.event)
+            if message.recovered:
+                report.outcomes.append(Outcome.RECOVERED)
+        if jobs:
+            self._run(jobs, time_left, report)
+        for message_id, reason in report.failed.items():
+            report.outcomes.append(self._failure(message_id, reason))
+        return report
+
+    def _run(
+        self, jobs: defaultdict[str, list[Event]], time_left: Callable[[], float], report: Report
+    ) -> None:
+        pool = ThreadPoolExecutor(min(self._workers, len(jobs)), thread_name_prefix="job")
+        running: dict[Future[Report], str] = {
+            pool.submit(self._publisher.publish, job_id, events, time_left): job_id
+            for job_id, events in jobs.items()
+        }
+        done, _ = wait(running, timeout=max(0.0, time_left()))
+        pool.shutdown(wait=False, cancel_futures=True)
+        for future, job_id in running.items():
+            failure: BaseException | None = OutOfTime("the invocation's time was up before the job was done")
+            if future in done:
+                failure = future.exception()
+            if failure is None:
+                report.add(future.result())
+            elif isinstance(failure, Exception):
+                report.failed |= {event.message_id: failure for event in jobs[job_id]}
+            else:
+                raise failure
+
+    def _failure(self, message_id: str, error: Exception) -> Outcome:
+        """Log why a message failed, and give that a name."""
+        if isinstance(error, InvalidMessage):
+            self._logger.warning("Message refused", message_id=message_id, reason=str(error))
+            return Outcome.INVALID
+        if isinstance(error, RetryLater):
+            self._logger.warning(
+                "Message failed", message_id=message_id, error=type(error).__name__, reason=str(error)
+            )
+            return Outcome.DEFERRED if isinstance(error, OutOfTime) else Outcome.FAILED
+        self._logger.error("Message failed unexpectedly", message_id=message_id, exc_info=error)
+        return Outcome.UNEXPECTED

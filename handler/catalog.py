@@ -1,0 +1,180 @@
+"""The OAM catalog's `POST /tms`: says that a job's tiles are there."""
+
+import html
+import json
+import random
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import quote
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import BaseHTTPResponse
+from urllib3.connectionpool import ConnectionPool
+from urllib3.exceptions import InvalidHeader, MaxRetryError, ResponseError
+from urllib3.util import Retry
+
+from handler.errors import RetryLater
+from handler.notification import CatalogState, Notification
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from aws_lambda_powertools import Logger
+
+# All in seconds.
+CONNECT_TIMEOUT = 3.0
+READ_TIMEOUT = 10.0
+LONGEST_RETRY_AFTER = 2.0  # a catalog that asks for more is asked again by the next delivery
+SHORTEST_NOTIFY = 6.0  # below this a notification is not begun
+
+_RETRIES = 2
+_RETRY_STATUSES = frozenset({429, 502, 503, 504})
+_ANSWER_BYTES = 65_536  # what is read of an answer
+_ERROR_CHARACTERS = 500  # what is kept of it
+
+
+class CatalogError(RetryLater):
+    """Raised when the catalog did not take a notification, or nobody knows whether it did."""
+
+
+class CatalogClaimed(RetryLater):
+    """Raised when another invocation is telling the catalog of the job at this moment."""
+
+
+class CatalogClient(Protocol):
+    """Tells the catalog: `Catalog`, or `MockCatalog` where nothing is to be sent."""
+
+    done: CatalogState
+
+    def notify(self, notification: Notification, seconds: float) -> None:
+        """Send a notification, taking no longer than this many seconds."""
+
+
+class Catalog:
+    """The catalog itself.
+
+    Args:
+        url: its base URL.
+        token: its bearer token; printable ASCII.
+        connections: how many threads may use it at once.
+    """
+
+    done = CatalogState.NOTIFIED
+
+    def __init__(self, url: str, token: str, connections: int) -> None:
+        self._url = f"{url.rstrip('/')}/tms"
+        self._secrets = {
+            token,
+            json.dumps(token)[1:-1],
+            quote(token),
+            quote(token, safe=""),
+            html.escape(token),
+        }
+        self._session = requests.Session()
+        # As `auth`, not as a header: requests would put a .netrc's password in a header's place.
+        self._session.auth = _BearerAuth(token)
+        adapter = HTTPAdapter(
+            pool_connections=1,
+            pool_maxsize=connections,
+            max_retries=_ShortRetry(
+                total=_RETRIES,
+                redirect=False,
+                allowed_methods={"POST"},
+                status_forcelist=_RETRY_STATUSES,
+                raise_on_status=False,  # the last answer says more than "too many retries"
+            ),
+        )
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+
+    def notify(self, notification: Notification, seconds: float) -> None:
+        """Send a notification.
+
+        Connection errors, 429, 502, 503 and 504 are tried again at once, twice at the most. A redirect is not
+        followed: requests would turn the POST into a GET, get the catalog's listing with a 200, and nothing
+        would have been registered.
+
+        Args:
+            notification: what to say.
+            seconds: how long it may take, retries and waits included.
+
+        Raises:
+            CatalogError: on anything but a 2xx; its text begins with the status code, and holds no token.
+        """
+        # Whatever the catalog does, `_RETRIES` waits and one more request than that fit.
+        share = (seconds - _RETRIES * LONGEST_RETRY_AFTER) / (_RETRIES + 1)
+        timeout = (min(CONNECT_TIMEOUT, share / 3), min(READ_TIMEOUT, share * 2 / 3))
+        try:
+            with self._session.post(
+                self._url, json=notification.payload, timeout=timeout, allow_redirects=False, stream=True
+            ) as answer:
+                text = self._start_of(answer)
+        except requests.RequestException as error:
+            raise CatalogError(self._without_token(f"{type(error).__name__}: {error}")) from None
+        if not 200 <= answer.status_code < 300:
+            raise CatalogError(self._without_token(f"HTTP {answer.status_code}: {text}"))
+
+    def _start_of(self, answer: requests.Response) -> str:
+        try:
+            content = next(answer.iter_content(_ANSWER_BYTES), b"")
+        except requests.RequestException as error:  # the status is what counts, and it is there
+            return f"(body: {type(error).__name__})"
+        return bytes(content).decode(errors="replace")
+
+    def _without_token(self, text: str) -> str:
+        """Cut a text short, but first blot out the token: a cut may leave half of it."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text[:_ERROR_CHARACTERS]
+
+
+class MockCatalog:
+    """Stands for the catalog where nothing is to be sent.
+
+    Args:
+        logger: gets what would have been sent.
+    """
+
+    done = CatalogState.MOCKED
+
+    def __init__(self, logger: "Logger") -> None:
+        self._logger = logger
+
+    def notify(self, notification: Notification, seconds: float) -> None:  # noqa: ARG002 (as Catalog's)
+        """Log a notification."""
+        self._logger.info("Catalog notification not sent: mocked", payload=notification.payload)
+
+
+class _BearerAuth(requests.auth.AuthBase):
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+class _ShortRetry(Retry):
+    """urllib3's retries, but with jitter from the first on, and none whose Retry-After is long."""
+
+    def get_backoff_time(self) -> float:
+        return random.uniform(0, 0.25 * 2 ** len(self.history))  # noqa: S311 (no secret)
+
+    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
+        try:
+            return super().get_retry_after(response)
+        except InvalidHeader:
+            return None
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: BaseHTTPResponse | None = None,
+        error: Exception | None = None,
+        _pool: ConnectionPool | None = None,
+        _stacktrace: "TracebackType | None" = None,
+    ) -> "_ShortRetry":
+        if response is not None and (self.get_retry_after(response) or 0) > LONGEST_RETRY_AFTER:
+            raise MaxRetryError(_pool, url or "", ResponseError("Retry-After is too long"))  # type: ignore[arg-type]
+        return super().increment(method, url, response, error, _pool, _stacktrace)

@@ -1,0 +1,264 @@
+"""What the tiler says: from an SQS record's body to an event, or a refusal with one reason (pure)."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Final
+
+from handler.tiles import tiles_url
+
+# A status object stays under 1 MiB and holds its deciding message twice (at the top and in its history),
+# so no message may take more than about half; what is left holds the rest of a full history.
+MAX_FIELDS_BYTES = 500_000
+MAX_STRING = 1_000  # what a long string is cut to, in characters, where something has to give
+MAX_DEPTH = 100  # of arrays and objects in each other; the C recursion limit is some 1,000
+
+# A jobId becomes part of an S3 key: nothing in it may mean anything to a path.
+_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,255}")
+
+# The mosaic step builds its JSON by string interpolation and escapes nothing: whatever stands between the
+# last opening and the last closing quote is the exception's text.
+_UNESCAPED_FAILURE = re.compile(
+    r'\s*\{\s*"jobId"\s*:\s*"(?P<jobId>[^"\\]*)"\s*,\s*"stage"\s*:\s*"mosaic"\s*,'
+    r'\s*"status"\s*:\s*"FAILED"\s*,\s*"error"\s*:\s*"'
+)
+
+
+class InvalidMessage(Exception):
+    """Raised when a message can never become part of a job's status, however often it is delivered."""
+
+
+class Step(IntEnum):
+    """A (stage, status) pair, in the order in which a job goes through them."""
+
+    CHUNK_STARTED = 0
+    CHUNK_FAILED = 1
+    CHUNK_FINISHED = 2
+    MOSAIC_STARTED = 3
+    MOSAIC_FAILED = 4
+    MOSAIC_FINISHED = 5
+
+
+STEPS: Final[Mapping[tuple[str, str], Step]] = {
+    (stage, status): Step[f"{stage}_{status}".upper()]
+    for stage in ("chunk", "mosaic")
+    for status in ("STARTED", "FAILED", "FINISHED")
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One message about a job.
+
+    Attributes:
+        message_id: SQS's messageId.
+        sent_at: SQS's SentTimestamp, in milliseconds since the epoch: the only clock there is.
+        step: its stage and status.
+        fields: all that the message says but its jobId, as it came.
+    """
+
+    message_id: str
+    sent_at: int
+    step: Step
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message that was understood.
+
+    Attributes:
+        job_id: the job it is about; safe to be part of an S3 key.
+        event: what it says.
+        recovered: whether it arrived as malformed JSON.
+    """
+
+    job_id: str
+    event: Event
+    recovered: bool
+
+
+def parse(message_id: str, sent_timestamp: object, body: object) -> Message:
+    """Understand one SQS message.
+
+    Args:
+        message_id: SQS's messageId.
+        sent_timestamp: SQS's SentTimestamp, a string of milliseconds since the epoch.
+        body: the message's body.
+
+    Returns:
+        The message.
+
+    Raises:
+        InvalidMessage: when it is none of the tiler's; its text is the reason.
+    """
+    if not isinstance(body, str):
+        raise InvalidMessage("the record has no body")
+    if not isinstance(sent_timestamp, str) or not re.fullmatch(r"[0-9]{1,14}", sent_timestamp):
+        raise InvalidMessage("the record has no SentTimestamp in milliseconds")
+    recovered = False
+    try:
+        fields = decode_object(body)
+    except ValueError as error:
+        failure = _recover(body)
+        if failure is None:
+            raise InvalidMessage(f"the body is not a JSON object: {error}") from error
+        fields, recovered = failure, True
+
+    job_id = fields.pop("jobId", None)
+    if not isinstance(job_id, str) or not _JOB_ID.fullmatch(job_id):
+        raise InvalidMessage(
+            "jobId is not 1 to 256 letters, digits, '.', '_' or '-' that begin with a letter or digit: "
+            + _show(job_id)
+        )
+    step = step_of(fields)
+    if step is None:
+        raise InvalidMessage(
+            f"unknown stage or status: {_show(fields.get('stage'))}, {_show(fields.get('status'))}"
+        )
+    if step is Step.MOSAIC_FINISHED:
+        if tiles_url(fields.get("target")) is None:
+            raise InvalidMessage("target is not a usable s3://, s3n://, s3a://, http:// or https:// URL")
+        images = fields.get("images")
+        if not isinstance(images, list) or not all(isinstance(image, str) for image in images):
+            raise InvalidMessage("images is not a list of strings")
+    return Message(job_id, Event(message_id, int(sent_timestamp), step, fit(fields)), recovered)
+
+
+def step_of(fields: Mapping[str, Any]) -> Step | None:
+    """Give the step that a message's stage and status name, or None if they name none."""
+    stage, status = fields.get("stage"), fields.get("status")
+    return STEPS.get((stage, status)) if isinstance(stage, str) and isinstance(status, str) else None
+
+
+def decode_object(text: str, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
+    """Decode a JSON object that every other reader understands the same way (RFC 8259, sections 4 and 6).
+
+    Args:
+        text: the JSON text.
+        max_depth: how deep arrays and objects may stand in each other.
+
+    Returns:
+        The object.
+
+    Raises:
+        ValueError: when it is no JSON, no object, nested too deep, has a key twice, or a number that no
+            double can hold (NaN and Infinity among them).
+    """
+    try:
+        value = _DECODER.decode(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"it is {_show(value)}")
+    # Counting brackets is quick and settles nearly every message; only a crowd of them needs the walk.
+    if text.count("[") + text.count("{") > max_depth and _deeper_than(max_depth, value):
+        raise ValueError("nested too deep")
+    return value
+
+
+def encode(value: object) -> bytes:
+    r"""Encode a value as compact UTF-8 JSON.
+
+    A lone surrogate (JSON's escapes can make one, UTF-8 can't hold one) is written back as the escape
+    that it came from: what Python calls backslashreplace is just that, `\udc80`.
+    """
+    return _ENCODER.encode(value).encode("utf-8", "backslashreplace")
+
+
+def fit(fields: dict[str, Any]) -> dict[str, Any]:
+    """Cut the long strings of a message that alone would be too large for a status object.
+
+    Args:
+        fields: the message's fields.
+
+    Returns:
+        The fields as they are, where they fit; else with strings cut to 1,000 characters.
+
+    Raises:
+        InvalidMessage: when they do not fit even so.
+    """
+    if len(encode(fields)) <= MAX_FIELDS_BYTES:
+        return fields
+    short: dict[str, Any] = cut_long_strings(fields)
+    if step_of(fields) is Step.MOSAIC_FINISHED:  # where the tiles are and what of: worthless if cut
+        short |= {"target": fields["target"], "images": fields["images"]}
+    if len(encode(short)) > MAX_FIELDS_BYTES:
+        raise InvalidMessage(f"too large for a status object: over {MAX_FIELDS_BYTES:,} bytes of fields")
+    return short
+
+
+def cut_long_strings(value: Any) -> Any:
+    """Copy a JSON value with every string of over 1,000 characters cut to that length, its end marked."""
+    if isinstance(value, str):
+        return value if len(value) <= MAX_STRING else value[: MAX_STRING - 1] + "…"
+    if isinstance(value, list):
+        return [cut_long_strings(item) for item in value]
+    if isinstance(value, dict):
+        return {key: cut_long_strings(item) for key, item in value.items()}
+    return value
+
+
+def _recover(body: str) -> dict[str, Any] | None:
+    """Read a mosaic failure whose text was not escaped; the text is kept as it is."""
+    head = _UNESCAPED_FAILURE.match(body)
+    if not head:
+        return None
+    # Without a pattern: `.*"\s*\}\s*` would try every quote of a megabyte of them.
+    tail = body[head.end() :].rstrip()
+    if not tail.endswith("}"):
+        return None
+    tail = tail[:-1].rstrip()
+    if not tail.endswith('"'):
+        return None
+    return {"jobId": head["jobId"], "stage": "mosaic", "status": "FAILED", "error": tail[:-1]}
+
+
+def _show(value: object) -> str:
+    """Name a value in a reason: short, ASCII, on one line, and no content of containers."""
+    if isinstance(value, list | dict):
+        return f"a JSON {'array' if isinstance(value, list) else 'object'}"
+    text = json.dumps(value)
+    return text if len(text) <= 80 else text[:79] + "~"
+
+
+def _deeper_than(limit: int, value: object) -> bool:
+    if not isinstance(value, list | dict):
+        return False
+    if limit == 0:
+        return True
+    return any(
+        _deeper_than(limit - 1, item) for item in (value.values() if isinstance(value, dict) else value)
+    )
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError("a number is too large for a double")
+    return value
+
+
+def _whole(text: str) -> int:
+    if len(text) > 308:  # the largest double has 309 digits
+        raise ValueError("a number is too large for a double")
+    return int(text)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_float=_finite, parse_int=_whole, parse_constant=_refuse_constant
+)
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -1,0 +1,237 @@
+"""One job: update its status, notify the catalog, record that."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from handler.catalog import SHORTEST_NOTIFY, CatalogClaimed, CatalogClient, CatalogError
+from handler.errors import OutOfTime, RetryLater
+from handler.job_status import JobStatus, UnreadableStatus, deciding, fold, read, to_json
+from handler.messages import Event
+from handler.notification import (
+    CatalogState,
+    Notification,
+    claimed,
+    due,
+    is_claimed,
+    is_told,
+    settled,
+    unclaimed,
+)
+from handler.outcomes import Outcome, Report
+from handler.status_store import StatusStore, StoredObject
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+
+# In seconds.
+SHORTEST_JOB = 1.0  # below this a job is not begun
+RECORDING = 1.5  # kept back to record what the catalog said
+
+_CATALOG_OUTCOMES = {
+    CatalogState.NOTIFIED: Outcome.CATALOG_NOTIFIED,
+    CatalogState.MOCKED: Outcome.CATALOG_MOCKED,
+    CatalogState.FAILED: Outcome.CATALOG_FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A job in hand.
+
+    Attributes:
+        job_id: which.
+        events: what its messages say, by messageId.
+        time_left: gives the seconds left to this invocation.
+        claimant: this invocation's name in a claim.
+        begun: now, in milliseconds since the epoch.
+        until: when the invocation ends, likewise, and so a claim.
+    """
+
+    job_id: str
+    events: Mapping[str, Event]
+    time_left: Callable[[], float]
+    claimant: str
+    begun: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What one attempt at the status object found.
+
+    Attributes:
+        status: what the job's status is to be.
+        new: the messages that were not known before.
+        replaced: what was wrong with the stored object, if it is nobody's status object.
+        notification: what these messages make us tell the catalog.
+        hindrance: why that can't be done now.
+    """
+
+    status: JobStatus
+    new: frozenset[str]
+    replaced: str | None
+    notification: Notification | None = None
+    hindrance: RetryLater | None = None
+
+
+class Publisher:
+    """Publishes jobs; shared by threads.
+
+    Args:
+        store: where status objects are.
+        catalog: who is told of finished jobs.
+        tiles_base: as in `handler.tiles.tiles_url`.
+        clock: gives the time in milliseconds since the epoch.
+        new_claimant: gives a name that nobody else has, for a claim.
+        logger: gets a line for each job.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: StatusStore,
+        catalog: CatalogClient,
+        tiles_base: str | None,
+        clock: Callable[[], int],
+        new_claimant: Callable[[], str],
+        logger: "Logger",
+    ) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._tiles_base = tiles_base
+        self._clock = clock
+        self._new_claimant = new_claimant
+        self._logger = logger
+
+    def publish(self, job_id: str, events: Iterable[Event], time_left: Callable[[], float]) -> Report:
+        """Take a job's messages into its status, and tell the catalog if they finish it.
+
+        Args:
+            job_id: the job.
+            events: what its messages say; at least one.
+            time_left: gives the seconds left to this invocation.
+
+        Returns:
+            What came of it. The message that finishes the job fails if the catalog was not told.
+        """
+        begun = self._clock()
+        job = _Job(
+            job_id,
+            {event.message_id: event for event in events},
+            time_left,
+            self._new_claimant(),
+            begun,
+            begun + int(time_left() * 1000),
+        )
+        report = Report()
+        try:
+            if time_left() < SHORTEST_JOB:
+                raise OutOfTime("no time left to begin the job")
+            plan = self._update_status(job, report)
+        except RetryLater as error:
+            report.failed = dict.fromkeys(job.events, error)
+            return report
+        if plan.notification:
+            try:
+                if plan.hindrance:
+                    raise plan.hindrance
+                self._notify_catalog(job, plan.notification, plan.status.catalog, report)
+            except RetryLater as error:
+                report.failed[plan.notification.message_id] = error
+                if isinstance(error, CatalogClaimed):
+                    report.outcomes.append(Outcome.CATALOG_CLAIMED)
+        return report
+
+    def _update_status(self, job: _Job, report: Report) -> _Plan:
+        """Write the status, and with it the claim to the notification that it makes due."""
+
+        def change(stored: StoredObject | None) -> tuple[bytes, _Plan]:
+            plan = self._plan(job, stored)
+            return to_json(job.job_id, plan.status, self._tiles_base), plan
+
+        update = self._store.update(job.job_id, change, job.time_left)
+        plan, now = update.result, self._clock()
+        report.outcomes += [Outcome.CONFLICT] * update.conflicts
+        report.outcomes += [
+            Outcome.PUBLISHED if name in plan.new else Outcome.UNCHANGED for name in job.events
+        ]
+        report.lags += [now - job.events[name].sent_at for name in plan.new]
+        if plan.replaced:
+            report.outcomes.append(Outcome.REPLACED)
+            self._logger.warning("Stored object replaced", job_id=job.job_id, reason=plan.replaced)
+        fields = deciding(plan.status).fields
+        self._logger.info(
+            "Job status published" if update.written else "Job status unchanged",
+            job_id=job.job_id,
+            stage=fields["stage"],
+            status=fields["status"],
+            message_id=list(job.events),
+        )
+        return plan
+
+    def _plan(self, job: _Job, stored: StoredObject | None) -> _Plan:
+        before, replaced = _read(stored)
+        status = fold(before, job.events.values())
+        new = frozenset(name for name in job.events if not before.has(name))
+        plan = _Plan(status, new, replaced)
+        notification = due(job.job_id, status, self._tiles_base)
+        # Only the deciding message drives its notification: until the catalog was told, it is in the queue,
+        # and no other message has to wait for it.
+        if not notification or notification.message_id not in job.events:
+            return plan
+        catalog = status.catalog
+        if is_told(catalog, notification, self._catalog.done):
+            return plan
+        hindrance: RetryLater | None = None
+        if is_claimed(catalog, job.claimant, job.begun):
+            hindrance = CatalogClaimed("another invocation is telling the catalog of this job")
+        elif job.time_left() < SHORTEST_NOTIFY + RECORDING:
+            hindrance = OutOfTime("no time left to tell the catalog")
+            catalog = unclaimed(notification, catalog, job.begun)
+        else:
+            catalog = claimed(notification, catalog, job.claimant, job.begun, job.until)
+        return _Plan(replace(status, catalog=catalog), new, replaced, notification, hindrance)
+
+    def _notify_catalog(
+        self, job: _Job, notification: Notification, claim: Mapping[str, Any], report: Report
+    ) -> None:
+        """Tell the catalog, and record what came of it."""
+        state: CatalogState = self._catalog.done
+        failure: CatalogError | None = None
+        try:
+            self._catalog.notify(notification, job.time_left() - RECORDING)
+        except CatalogError as error:
+            state, failure = CatalogState.FAILED, error
+        report.outcomes.append(_CATALOG_OUTCOMES[state])
+        now, said = self._clock(), None if failure is None else str(failure)
+
+        def change(stored: StoredObject | None) -> tuple[bytes, None]:
+            # The events once more: another writer's overwrite since our first write is mended on the way.
+            status = fold(_read(stored)[0], job.events.values())
+            catalog: Mapping[str, Any] = status.catalog
+            if not catalog:
+                catalog = settled(claim, state, now, said)
+            elif catalog.get("claimedBy") == job.claimant:
+                catalog = settled(catalog, state, now, said)
+            return to_json(job.job_id, replace(status, catalog=catalog), self._tiles_base), None
+
+        try:
+            self._store.update(job.job_id, change, job.time_left)
+        except RetryLater as error:
+            self._logger.warning(
+                "Catalog's answer not recorded", job_id=job.job_id, state=state, reason=str(error)
+            )
+            raise failure or error from error
+        if failure:
+            raise failure
+
+
+def _read(stored: StoredObject | None) -> tuple[JobStatus, str | None]:
+    """Give what is stored, and what is wrong with it if it is nobody's status object."""
+    if stored is None:
+        return JobStatus(), None
+    try:
+        return read(stored.body, stored.last_modified), None
+    except UnreadableStatus as error:
+        return JobStatus(), str(error)

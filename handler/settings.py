@@ -1,0 +1,124 @@
+"""What the function is told by its environment: read once, validated together."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+DEFAULT_CATALOG_URL = "https://api.openaerialmap.org"
+DEBUG_NAMESPACE = "oam:publisher"
+
+_BUCKET = re.compile(r"|[A-Za-z0-9._-]{3,255}|arn:aws[a-z-]*:s3\S*")  # empty is "not set"
+
+
+class SettingsError(Exception):
+    """Raised when variables are missing or wrong; its text names all of them, and no value of a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The function's settings.
+
+    Attributes:
+        region: the AWS region.
+        endpoint_url: a server to use in place of AWS, if any.
+        bucket: the bucket of the status objects.
+        prefix: what their keys begin with.
+        catalog_url: the base URL of the OAM catalog.
+        token: the catalog's bearer token; empty if nothing is sent.
+        mock_catalog: whether to send nothing to the catalog.
+        tiles_base: what replaces scheme, host and bucket of an S3 target, if anything.
+        debug: whether to log at DEBUG.
+    """
+
+    region: str
+    endpoint_url: str | None
+    bucket: str
+    prefix: str
+    catalog_url: str
+    token: str = field(repr=False)
+    mock_catalog: bool
+    tiles_base: str | None
+    debug: bool
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Read the settings.
+
+    Args:
+        environ: the environment's variables.
+
+    Returns:
+        The settings.
+
+    Raises:
+        SettingsError: when anything is missing or wrong.
+    """
+    values = defaultdict(str, {name: value.strip() for name, value in environ.items()})
+    settings = Settings(
+        region=values["AWS_REGION"] or values["AWS_DEFAULT_REGION"],
+        endpoint_url=values["AWS_ENDPOINT_URL_S3"] or values["AWS_ENDPOINT_URL"] or None,
+        bucket=values["OAM_STATUS_BUCKET"],
+        prefix=values["OAM_STATUS_PREFIX"],
+        catalog_url=values["OAM_CATALOG_URL"].rstrip("/") or DEFAULT_CATALOG_URL,
+        token=values["OAM_API_TOKEN"],
+        mock_catalog=values["MOCK_OAM_API"].lower() == "true",
+        tiles_base=values["OAM_TILES_URL"].rstrip("/") or None,
+        debug=_is_debugged(values["DEBUG"]),
+    )
+    wrong = {
+        "AWS_DEFAULT_REGION is not set": not settings.region,
+        "OAM_STATUS_BUCKET is not set": not settings.bucket,
+        "OAM_STATUS_BUCKET is not a bucket's name": not _BUCKET.fullmatch(settings.bucket),
+        "OAM_STATUS_PREFIX is not set": not settings.prefix,
+        "OAM_STATUS_PREFIX has '.' or '..' between slashes, or an unprintable character": (
+            not settings.prefix.isprintable() or bool({".", ".."} & set(settings.prefix.split("/")))
+        ),
+        "OAM_CATALOG_URL is not an http(s):// URL without user, query and fragment": (
+            not _is_base_url(settings.catalog_url)
+        ),
+        "OAM_TILES_URL is not an http(s):// URL without user, query and fragment": (
+            settings.tiles_base is not None and not _is_base_url(settings.tiles_base)
+        ),
+        "OAM_API_TOKEN is not set (MOCK_OAM_API=true does without)": (
+            not settings.token and not settings.mock_catalog
+        ),
+        "OAM_API_TOKEN has a character that can't stand in an HTTP header": (
+            not re.fullmatch(r"[!-~]*", settings.token)
+        ),
+        "MOCK_OAM_API is neither true nor false": (
+            values["MOCK_OAM_API"].lower() not in {"", "true", "false"}
+        ),
+    }
+    problems = [problem for problem, holds in wrong.items() if holds]
+    if problems:
+        raise SettingsError("The settings are incomplete or wrong: " + "; ".join(problems) + ".")
+    return settings
+
+
+def _is_base_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 (raises on a port that is none)
+    except ValueError:
+        return False
+    # A user in the URL would take the token's place in the Authorization header.
+    return (
+        url.isprintable()
+        and " " not in url
+        and parts.scheme.lower() in {"http", "https"}
+        and bool(parts.hostname)
+        and not {"@", "?", "#"} & set(url)
+    )
+
+
+def _is_debugged(patterns: str) -> bool:
+    """Read DEBUG as the older system's `debug` package did: a list of patterns, a leading - excludes."""
+    debugged = False
+    for pattern in re.split(r"[\s,]+", patterns):
+        if re.fullmatch(re.escape(pattern.removeprefix("-")).replace(r"\*", ".*"), DEBUG_NAMESPACE):
+            if pattern.startswith("-"):
+                return False
+            debugged = True
+    return debugged

@@ -1,0 +1,164 @@
+"""The status objects in S3: read, change, write back if nobody wrote in between."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from handler.errors import OutOfTime, RetryLater
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+ATTEMPTS = 12  # at one object, before its messages go back to the queue
+LONGEST_WAIT = 0.4  # seconds between two attempts
+
+# 412: somebody wrote since we read (or it was us, and the answer was lost). 409: somebody is writing. 404 to
+# an If-Match: somebody deleted it.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+_CONFLICTS = frozenset({409, 412})
+
+Result = TypeVar("Result")
+
+
+class StatusStoreError(RetryLater):
+    """Raised when S3 does not read or write a status object."""
+
+
+class StatusConflict(StatusStoreError):
+    """Raised when other writers came first at every attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """A status object as it was read.
+
+    Attributes:
+        body: its content.
+        etag: what a conditional write names it by.
+        last_modified: when it was written, in milliseconds since the epoch.
+    """
+
+    body: bytes
+    etag: str
+    last_modified: int
+
+
+@dataclass(frozen=True, slots=True)
+class Update(Generic[Result]):
+    """What came of an update.
+
+    Attributes:
+        result: what the change gave beside the new body.
+        written: whether anything had changed.
+        conflicts: how many attempts were lost to other writers.
+    """
+
+    result: Result
+    written: bool
+    conflicts: int
+
+
+class StatusStore:
+    """The status objects of one bucket and prefix.
+
+    Args:
+        s3: a client; shared by threads.
+        bucket: the bucket's name.
+        prefix: what all keys begin with; its slashes do not matter.
+        sleep: waits a number of seconds.
+    """
+
+    def __init__(
+        self, s3: "S3Client", bucket: str, prefix: str, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+        self._prefix = "".join(f"{part}/" for part in prefix.split("/") if part)
+        self._sleep = sleep
+
+    def key(self, job_id: str) -> str:
+        """Give the key of a job's status object."""
+        return f"{self._prefix}{job_id}-status.json"
+
+    def update(
+        self,
+        job_id: str,
+        change: Callable[[StoredObject | None], tuple[bytes, Result]],
+        time_left: Callable[[], float],
+    ) -> Update[Result]:
+        """Change a job's status object so that no other writer's change is lost.
+
+        Args:
+            job_id: a valid one: it becomes part of the key.
+            change: gives the new body, and a result, for what is stored now (None: nothing). Called again
+                after each conflict. The body that is stored already is not written again.
+            time_left: gives the seconds left to begin another attempt.
+
+        Returns:
+            What came of it.
+
+        Raises:
+            StatusConflict: when other writers came first at every attempt.
+            StatusStoreError: when S3 fails.
+            OutOfTime: when there is no time left for an attempt.
+        """
+        key = self.key(job_id)
+        for conflicts in range(ATTEMPTS):
+            if time_left() <= 0:
+                raise OutOfTime("no time left to update the status object")
+            stored = self._get(key)
+            body, result = change(stored)
+            if stored is not None and stored.body == body:
+                return Update(result, written=False, conflicts=conflicts)
+            if self._put(key, body, stored):
+                return Update(result, written=True, conflicts=conflicts)
+            # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+            self._sleep(random.uniform(0, min(LONGEST_WAIT, 0.02 * 2**conflicts)))  # noqa: S311 (no secret)
+        raise StatusConflict(f"other writers came first {ATTEMPTS} times")
+
+    def _get(self, key: str) -> StoredObject | None:
+        try:
+            answer = self._s3.get_object(Bucket=self._bucket, Key=key)
+            body = answer["Body"].read()
+        except ClientError as error:
+            if _code(error) == "NoSuchKey":
+                return None
+            hint = ""
+            if _status(error) == 403:
+                hint = " (S3 says so, too, of a missing key to a role without s3:ListBucket on the bucket)"
+            raise StatusStoreError(f"reading the status object failed: {error}{hint}") from error
+        except BotoCoreError as error:
+            raise StatusStoreError(f"reading the status object failed: {error}") from error
+        return StoredObject(body, answer["ETag"], int(answer["LastModified"].timestamp() * 1000))
+
+    def _put(self, key: str, body: bytes, stored: StoredObject | None) -> bool:
+        """Write unless somebody else has written since; tell whether it was written."""
+        condition: dict[str, Any] = {"IfMatch": stored.etag} if stored else {"IfNoneMatch": "*"}
+        try:
+            self._s3.put_object(
+                Bucket=self._bucket,
+                Key=key,
+                Body=body,
+                ContentType="application/json",
+                ACL="bucket-owner-full-control",
+                **condition,
+            )
+        except ClientError as error:
+            if _status(error) in _CONFLICTS or _code(error) == "NoSuchKey":
+                return False
+            raise StatusStoreError(f"writing the status object failed: {error}") from error
+        except BotoCoreError as error:
+            raise StatusStoreError(f"writing the status object failed: {error}") from error
+        return True
+
+
+def _code(error: ClientError) -> str:
+    return error.response.get("Error", {}).get("Code", "")
+
+
+def _status(error: ClientError) -> int:
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
