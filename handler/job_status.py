@@ -166,7 +166,8 @@ def fold(status: JobStatus, events: Iterable[Event]) -> JobStatus:
         excess += 1  # its place is beside the newest
     dropped = status.dropped
     if excess > 0:
-        dropped = _walk(walked[:excess], dropped)
+        gone = _walk(walked[:excess], dropped)
+        dropped = Progress(gone.attempt, dict.fromkeys(gone.steps))
         walked = walked[excess:]
     return replace(
         status, events=tuple(walked), pinned=None if decides in walked else decides, dropped=dropped

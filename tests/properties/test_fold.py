@@ -1,0 +1,239 @@
+"""The laws of the status object, against a second telling of the rule that shares no code with it."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from handler import job_status
+from handler.job_status import JobStatus, fold, read, to_json
+from handler.messages import Event
+from tests.factories import NOON, event
+
+RANK = [
+    "chunk STARTED",
+    "chunk FAILED",
+    "chunk FINISHED",
+    "mosaic STARTED",
+    "mosaic FAILED",
+    "mosaic FINISHED",
+]
+
+steps = st.sampled_from(RANK)
+events = st.builds(
+    lambda step, at, name, extra: event(
+        *step.split(),
+        at=at,
+        message_id=f"m{name:03d}",
+        **extra,
+        **({"target": f"s3://tiles/{name}"} if step == "mosaic FINISHED" else {}),
+    ),
+    steps,
+    st.integers(0, 12),  # close together, so that many share a millisecond
+    st.integers(0, 999),
+    st.dictionaries(st.sampled_from(["x", "tileJson", "catalog"]), st.text(max_size=3), max_size=2),
+)
+sets_of_events = st.lists(events, min_size=1, max_size=14, unique_by=lambda e: e.message_id)
+
+
+def as_dict(found: Event) -> dict[str, Any]:
+    return {
+        "id": found.message_id,
+        "at": found.sent_at,
+        "step": RANK.index(f"{found.fields['stage']} {found.fields['status']}"),
+        **{"fields": found.fields},
+    }
+
+
+def oracle(found: list[Event]) -> dict[str, Any]:
+    """Tell the rule again, from the issue's words: what in-order, exactly-once delivery gives."""
+    unique = {item["id"]: item for item in map(as_dict, found)}
+    ordered = sorted(unique.values(), key=lambda item: (item["at"], item["step"], item["id"]))
+    attempts: list[list[dict[str, Any]]] = [[]]
+    for item in ordered:
+        current = attempts[-1]
+        if item["step"] in (0, 3) and any(known["step"] == item["step"] for known in current):
+            attempts.append([known for known in current if known["step"] < item["step"]])
+        attempts[-1].append(item)
+    finished = [item for item in ordered if item["step"] == 5]
+    if finished:
+        decides = finished[-1]
+    else:
+        furthest = max(item["step"] for item in attempts[-1])
+        decides = [item for item in attempts[-1] if item["step"] == furthest][-1]
+    return {"decides": decides["id"], "attempt": len(attempts), "history": [item["id"] for item in ordered]}
+
+
+def told(body: bytes) -> dict[str, Any]:
+    """Say of an object what the oracle says."""
+    found = json.loads(body)
+    own = {
+        k: v for k, v in found.items() if k not in {"jobId", "attempt", "updatedAt", "history", "tileJson"}
+    }
+    if found["status"] == "SUCCESS":
+        own |= {"stage": "mosaic", "status": "FINISHED"}
+    matching = [
+        entry["messageId"]
+        for entry in found["history"]
+        if {
+            k: v
+            for k, v in entry.items()
+            if k not in {"messageId", "sentAt", "droppedBefore", "tileJson", "catalog"}
+        }
+        == own
+    ]
+    return {
+        "deciders": matching,
+        "attempt": found["attempt"],
+        "history": [e["messageId"] for e in found["history"]],
+    }
+
+
+def delivered(batches: list[list[Event]]) -> bytes:
+    """Deliver batches one by one, each through what is stored, as invocations do."""
+    body = b""
+    for batch in batches:
+        status = read(body, 0) if body else JobStatus()
+        body = to_json("job", fold(status, batch))
+    return body
+
+
+@st.composite
+def deliveries(draw: st.DrawFn) -> tuple[list[Event], list[list[Event]]]:
+    """Draw a set of events, and one way in which SQS may deliver them: any order, duplicates, any batches."""
+    found = draw(sets_of_events)
+    again = draw(st.lists(st.sampled_from(found), max_size=6))
+    stream = draw(st.permutations(found + again))
+    cuts = sorted(draw(st.sets(st.integers(1, len(stream)), max_size=5)) | {len(stream)})
+    return found, [stream[start:end] for start, end in zip([0, *cuts], cuts, strict=False)]
+
+
+@settings(max_examples=600, deadline=None)
+@given(deliveries())
+def test_any_order_duplication_and_batching_gives_the_same_object(
+    delivery: tuple[list[Event], list[list[Event]]],
+) -> None:
+    found, batches = delivery
+    # WHEN the events arrive in this way, and all at once in the order in which they were sent
+    some_way, in_order = delivered(batches), delivered([sorted(found, key=lambda e: e.sent_at)])
+    # THEN the object is the same, byte for byte
+    assert some_way == in_order
+    # AND it is what the rule says
+    expected = oracle(found)
+    actual = told(some_way)
+    assert expected["decides"] in actual["deciders"]
+    assert (actual["attempt"], actual["history"]) == (expected["attempt"], expected["history"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(deliveries())
+def test_once_a_job_is_a_success_it_stays_one(delivery: tuple[list[Event], list[list[Event]]]) -> None:
+    _, batches = delivery
+    succeeded = False
+    for count in range(1, len(batches) + 1):
+        status = json.loads(delivered(batches[:count]))["status"]
+        assert status == "SUCCESS" or not succeeded
+        succeeded = status == "SUCCESS"
+
+
+@st.composite
+def lives_of_a_job(draw: st.DrawFn) -> list[Event]:
+    """Draw a job's life as its producers live it: each step after the other, with restarts after failures."""
+    life: list[str] = []
+    while not life or life[-1] not in {"mosaic FINISHED", "end"}:
+        stage = draw(st.sampled_from(["chunk", "mosaic"])) if "chunk FINISHED" in life else "chunk"
+        life += [f"{stage} STARTED", f"{stage} {draw(st.sampled_from(['FAILED', 'FINISHED']))}"]
+        if len(life) > 20:
+            life.append("end")
+    return [event(*step.split(), at=number * 10) for number, step in enumerate(life) if step != "end"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(lives_of_a_job())
+def test_in_order_delivery_gives_what_the_older_system_would_have_written(life: list[Event]) -> None:
+    for count in range(1, len(life) + 1):
+        # WHEN the messages so far arrived in order, one by one
+        found = json.loads(delivered([[item] for item in life[:count]]))
+        # THEN the object says what the last one said
+        last = life[count - 1].fields
+        if (last["stage"], last["status"]) == ("mosaic", "FINISHED"):
+            assert (found["stage"], found["status"]) == ("COMPLETE", "SUCCESS")
+        else:
+            assert {name: found[name] for name in last} == last
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(events, min_size=1, max_size=40, unique_by=lambda e: e.message_id),
+    st.integers(1, 7),
+    st.integers(2, 6),
+)
+def test_a_bounded_history_of_messages_in_order_gives_status_and_attempt_of_the_whole_one(
+    found: list[Event], batch: int, limit: int
+) -> None:
+    # GIVEN messages in the order of their sending, and room for a few
+    ordered = sorted(found, key=lambda e: (e.sent_at, e.step, e.message_id))
+    batches = [ordered[start : start + batch] for start in range(0, len(ordered), batch)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job_status, "HISTORY_LIMIT", limit)
+        # WHEN they are delivered
+        body = delivered(batches)
+        # THEN the status is that of the whole history
+        expected, actual = oracle(found), told(body)
+        assert expected["decides"] in actual["deciders"]
+        assert actual["attempt"] == expected["attempt"]
+        # AND the history holds the newest, and the deciding one
+        assert len(actual["history"]) == min(limit, len(found))
+        newest = expected["history"][-limit:]
+        if expected["decides"] not in newest:
+            newest = [expected["decides"], *newest[1:]]
+        assert actual["history"] == newest
+        # AND any redelivery changes nothing
+        assert to_json("job", fold(read(body, 0), found)) == body
+
+
+@settings(max_examples=200, deadline=None)
+@given(deliveries(), st.integers(2, 6))
+def test_a_bounded_history_keeps_its_laws_in_any_order_of_arrival(
+    delivery: tuple[list[Event], list[list[Event]]], limit: int
+) -> None:
+    found, batches = delivery
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job_status, "HISTORY_LIMIT", limit)
+        body = delivered(batches)
+        actual = told(body)
+        # THEN it is bounded, ordered, stable, and holds what decides
+        assert len(actual["history"]) <= limit
+        assert actual["deciders"]
+        assert fold(read(body, 0), found) == read(body, 0)
+        # AND a success is the newest there was
+        if any(item.step == 5 for item in found):
+            assert oracle(found)["decides"] in actual["deciders"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["error", "stack", "x"]), st.integers(0, 9_000), st.integers(0, 1000)),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_the_object_stays_under_its_limit_whatever_the_messages_hold(
+    sizes: list[tuple[str, int, int]],
+) -> None:
+    # GIVEN a limit of 24 kB where a message may take 10 kB and 12 messages are kept (the same proportions)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job_status, "HISTORY_LIMIT", 12)
+        patch.setattr(job_status, "SIZE_LIMIT", 24_000)
+        body = b""
+        for at, (name, length, number) in enumerate(sizes):
+            extra = {name: "x" * length} if number % 2 else {name: ["y"] * (length // 4)}
+            status = read(body, 0) if body else JobStatus()
+            body = to_json("job", fold(status, [event("chunk", "FAILED", at, f"m{at}", **extra)]))
+            # THEN
+            assert len(body) < 24_000
+            assert told(body)["history"] == [f"m{n}" for n in range(max(0, at - 11), at + 1)]
+    assert json.loads(body)["updatedAt"] == job_status.iso(NOON + len(sizes) - 1)

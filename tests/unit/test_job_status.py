@@ -1,0 +1,331 @@
+"""The rule of the status object, case by case; `tests/properties` has it as laws."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from handler import job_status
+from handler.job_status import JobStatus, UnreadableStatus, fold, from_iso, iso, read, to_json
+from handler.messages import Event
+from tests.factories import IMAGES, NOON, TARGET, event, fields
+
+
+def stored(*events: Event, before: JobStatus | None = None) -> dict[str, Any]:
+    """Fold events and write the object down."""
+    found: dict[str, Any] = json.loads(to_json("test-job", fold(before or JobStatus(), events)))
+    return found
+
+
+def headline(status: dict[str, Any]) -> tuple[str, str, int]:
+    return status["stage"], status["status"], status["attempt"]
+
+
+def test_the_object_is_the_deciding_messages_own_fields_plus_ours() -> None:
+    # GIVEN a failure that says more than it has to
+    failed = event("chunk", "FAILED", at=7, message_id="m1", error="no", stack="a\nb", retries=3)
+    # WHEN it is folded
+    status = stored(failed)
+    # THEN all it said is there as it came, beside our own
+    assert status == {
+        "jobId": "test-job",
+        "stage": "chunk",
+        "status": "FAILED",
+        "error": "no",
+        "stack": "a\nb",
+        "retries": 3,
+        "attempt": 1,
+        "updatedAt": "2023-11-14T22:13:20.007Z",
+        "history": [
+            {
+                "messageId": "m1",
+                "sentAt": "2023-11-14T22:13:20.007Z",
+                "stage": "chunk",
+                "status": "FAILED",
+                "error": "no",
+                "stack": "a\nb",
+                "retries": 3,
+            }
+        ],
+    }
+
+
+def test_a_finished_mosaic_is_success_with_a_tilejson() -> None:
+    status = stored(event("mosaic", "FINISHED"))
+    assert (status["stage"], status["status"]) == ("COMPLETE", "SUCCESS")
+    assert (status["target"], status["images"]) == (TARGET, IMAGES)
+    assert status["tileJson"] == {
+        "tilejson": "2.1.0",
+        "name": "OAM Server Mosaic test-job",
+        "attribution": "<a href='http://github.com/openimagerynetwork/'>OIN contributors</a>",
+        "scheme": "xyz",
+        "tiles": ["https://oam-tiles.s3.amazonaws.com/test-job/{z}/{x}/{y}.png"],
+    }
+    # AND its history says what the message said
+    assert status["history"][0]["stage"] == "mosaic"
+    assert status["history"][0]["status"] == "FINISHED"
+    assert "tileJson" not in status["history"][0]
+
+
+@pytest.mark.parametrize(
+    "name", ["messageId", "sentAt", "attempt", "updatedAt", "history", "catalog", "tileJson"]
+)
+def test_a_message_that_uses_one_of_our_names_does_not_take_its_place(name: str) -> None:
+    # GIVEN a message with a field named like one of ours
+    hostile = event("chunk", "STARTED", message_id="m1", **{name: "hostile"})
+    # WHEN it decides
+    status = stored(hostile)
+    # THEN ours stands, at the top and in the history
+    assert status.get(name) != "hostile"
+    assert status["history"][0]["messageId"] == "m1"
+    assert status["history"][0]["sentAt"] == iso(NOON)
+    # AND what is read back is not taken for ours
+    assert read(json.dumps(status).encode(), 0).catalog == {}
+
+
+@pytest.mark.parametrize(
+    ("steps", "headlines"),
+    [
+        # the six documented messages
+        (
+            [
+                "chunk STARTED",
+                "chunk FAILED",
+                "chunk FINISHED",
+                "mosaic STARTED",
+                "mosaic FAILED",
+                "mosaic FINISHED",
+            ],
+            ("COMPLETE", "SUCCESS", 1),
+        ),
+        # YARN restarts the chunk step
+        (["chunk STARTED", "chunk FAILED", "chunk STARTED"], ("chunk", "STARTED", 2)),
+        # YARN restarts the mosaic step: the chunks stand
+        (
+            ["chunk STARTED", "chunk FINISHED", "mosaic STARTED", "mosaic FAILED", "mosaic STARTED"],
+            ("mosaic", "STARTED", 2),
+        ),
+        # a new attempt from the start forgets the mosaic's failure
+        (["chunk STARTED", "mosaic STARTED", "mosaic FAILED", "chunk STARTED"], ("chunk", "STARTED", 2)),
+        # success is final
+        (["mosaic FINISHED", "chunk STARTED", "chunk FAILED", "chunk STARTED"], ("COMPLETE", "SUCCESS", 2)),
+        # a first STARTED that comes after its FAILED (same attempt) fills its gap
+        (["chunk FAILED", "chunk STARTED"], ("chunk", "FAILED", 1)),
+    ],
+)
+def test_the_furthest_step_of_the_current_attempt_is_the_status(
+    steps: list[str], headlines: tuple[str, str, int]
+) -> None:
+    events = [event(*step.split(), at=number) for number, step in enumerate(steps)]
+    assert headline(stored(*events)) == headlines
+
+
+def test_a_late_message_never_takes_a_job_backwards() -> None:
+    # GIVEN a job at its mosaic
+    status = fold(JobStatus(), [event("chunk", "STARTED", 0), event("mosaic", "STARTED", 9)])
+    # WHEN its chunk FINISHED arrives late
+    late = stored(event("chunk", "FINISHED", 5), before=status)
+    # THEN the history has it, and the status stays
+    assert headline(late) == ("mosaic", "STARTED", 1)
+    assert [entry["status"] for entry in late["history"]] == ["STARTED", "FINISHED", "STARTED"]
+
+
+def test_the_newest_of_several_successes_decides() -> None:
+    newer = event("mosaic", "FINISHED", 9, target="s3://oam-tiles/again")
+    older = event("mosaic", "FINISHED", 1)
+    assert stored(newer, older)["target"] == "s3://oam-tiles/again"
+
+
+def test_messages_sent_in_the_same_millisecond_go_by_step() -> None:
+    same = [event("chunk", "FAILED", 0, "a"), event("chunk", "STARTED", 0, "z")]
+    assert headline(stored(*same)) == ("chunk", "FAILED", 1)
+
+
+def test_a_redelivery_changes_nothing_not_even_a_byte() -> None:
+    events = [event("chunk", "STARTED"), event("chunk", "FAILED", 1, error="é…\x00 \ud800", n=1e5, i=10**30)]
+    first = to_json("j", fold(JobStatus(), events))
+    again = to_json("j", fold(read(first, 0), events))
+    assert again == first
+
+
+def test_updated_at_is_when_the_newest_message_was_sent_not_when_the_deciding_one_was() -> None:
+    status = stored(event("mosaic", "FINISHED", 5), event("chunk", "FAILED", 8))
+    assert status["updatedAt"] == iso(NOON + 8)
+
+
+# Objects that others wrote
+
+
+def test_the_apis_pending_object_counts_as_nothing() -> None:
+    pending = b'{"jobId": "test-job", "status": "PENDING", "stage": "PENDING"}'
+    status = stored(event("chunk", "STARTED"), before=read(pending, NOON))
+    assert headline(status) == ("chunk", "STARTED", 1)
+    assert len(status["history"]) == 1
+
+
+def test_an_object_of_the_older_system_is_one_event_of_the_time_it_was_modified() -> None:
+    # GIVEN what the older system wrote of a failure
+    old = json.dumps({"jobId": "test-job", **fields("chunk", "FAILED", stack="s")}).encode()
+    # WHEN the job is started again
+    status = stored(event("chunk", "STARTED", 50), before=read(old, NOON + 20))
+    # THEN its failure is in the history, with all it said
+    assert status["history"][0] == {
+        "messageId": "older-system",
+        "sentAt": iso(NOON + 20),
+        **fields("chunk", "FAILED", stack="s"),
+    }
+    assert headline(status) == ("chunk", "FAILED", 1)
+
+
+def test_the_older_systems_success_stays_and_is_read_back() -> None:
+    # GIVEN what the older system wrote of a success: no target, no images
+    tile_json = {"tilejson": "2.1.0", "tiles": ["http://oam-tiles.s3.amazonaws.com/test-job/{z}/{x}/{y}.png"]}
+    old = json.dumps({"status": "SUCCESS", "stage": "COMPLETE", "tileJson": tile_json}).encode()
+    # WHEN a straggler arrives, twice
+    once = fold(read(old, NOON + 20), [event("mosaic", "FAILED", 10)])
+    status = stored(event("chunk", "FINISHED", 5), before=read(to_json("test-job", once), NOON + 99))
+    # THEN the job is still done, with its tiles
+    assert headline(status) == ("COMPLETE", "SUCCESS", 1)
+    assert status["tileJson"] == tile_json
+    assert [entry["messageId"] for entry in status["history"]].count("older-system") == 1
+
+
+def test_a_message_outranks_the_older_systems_success_which_names_no_images() -> None:
+    old = b'{"status": "SUCCESS", "stage": "COMPLETE", "tileJson": {}}'
+    status = stored(event("mosaic", "FINISHED", 0), before=read(old, NOON + 1_000))
+    assert status["images"] == IMAGES
+    assert status["tileJson"]["tiles"] == ["https://oam-tiles.s3.amazonaws.com/test-job/{z}/{x}/{y}.png"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"not json", b"[]", b"null", b"\x1f\x8b\x08gzip", b"\xff\xfe{}", b"{}", b'{"status": "ODD", "stage": "chunk"}',
+     b'{"stage": ["chunk"], "status": {}}', b"[" * 100_000, b'{"a": NaN, "stage": "chunk", "status": "STARTED"}'],
+)  # fmt: skip
+def test_what_is_nobodys_status_object_is_refused_with_a_reason(body: bytes) -> None:
+    with pytest.raises(UnreadableStatus, match=r"\w"):
+        read(body, NOON)
+
+
+def test_a_history_that_somebody_broke_keeps_its_good_entries() -> None:
+    good = {"messageId": "m1", "sentAt": iso(NOON), "stage": "chunk", "status": "STARTED"}
+    bad = [None, 3, {}, {**good, "sentAt": "yesterday"}, {**good, "messageId": 3}, {**good, "stage": "ODD"},
+           {**good, "sentAt": "2023-99-99T00:00:00.000Z"}]  # fmt: skip
+    for dropped in (
+        3,
+        {},
+        {"attempt": "x", "steps": []},
+        {"attempt": 2, "steps": [["chunk STARTED"], "odd"]},
+    ):
+        broken = {"history": [*bad, {**good, "droppedBefore": dropped}], "catalog": "odd"}
+        assert [e.message_id for e in read(json.dumps(broken).encode(), 0).events] == ["m1"]
+
+
+# Bounds
+
+
+def test_the_history_holds_the_newest_256_and_attempt_goes_on_counting() -> None:
+    # GIVEN 300 starts of one job, delivered in order and by tens
+    status = JobStatus()
+    starts = [event("chunk", "STARTED", at) for at in range(300)]
+    for first in range(0, 300, 10):
+        status = read(to_json("j", fold(status, starts[first : first + 10])), 0)
+    found = json.loads(to_json("j", status))
+    # THEN
+    assert found["attempt"] == 300
+    assert [entry["sentAt"] for entry in found["history"]] == [iso(NOON + at) for at in range(44, 300)]
+    # AND a redelivery of what is gone, or of what is there, changes nothing
+    assert fold(status, starts) == status
+
+
+def test_a_success_survives_any_number_of_later_messages() -> None:
+    done = event("mosaic", "FINISHED", 0, "done")
+    stragglers = [event("chunk", "FAILED", at) for at in range(1, 400)]
+    status = fold(read(to_json("j", fold(JobStatus(), [done])), 0), stragglers)
+    found = json.loads(to_json("j", status))
+    assert headline(found) == ("COMPLETE", "SUCCESS", 1)
+    assert len(found["history"]) == 256
+    assert found["history"][0]["messageId"] == "done"
+    assert fold(read(to_json("j", status), 0), [done, *stragglers]) == status
+
+
+def test_a_success_that_arrives_after_256_newer_messages_still_counts() -> None:
+    stragglers = [event("chunk", "FAILED", at) for at in range(1, 400)]
+    status = read(to_json("j", fold(JobStatus(), stragglers)), 0)
+    found = stored(event("mosaic", "FINISHED", 0), before=status)
+    assert headline(found) == ("COMPLETE", "SUCCESS", 1)
+    # AND an older one does not replace it, a newer one does
+    known = read(json.dumps(found).encode(), 0)
+    assert stored(event("mosaic", "FINISHED", -5, target="s3://b/old"), before=known)["target"] == TARGET
+    assert (
+        stored(event("mosaic", "FINISHED", 9_999, target="s3://b/new"), before=known)["target"]
+        == "s3://b/new"
+    )
+
+
+def test_a_failure_before_256_newer_messages_of_its_attempt_still_decides() -> None:
+    # GIVEN an attempt whose furthest step came first
+    status = fold(
+        JobStatus(),
+        [event("mosaic", "FAILED", 0, "f"), *(event("chunk", "FAILED", at) for at in range(1, 300))],
+    )
+    assert headline(json.loads(to_json("j", status))) == ("mosaic", "FAILED", 1)
+    # WHEN the mosaic starts, and starts again
+    status = read(to_json("j", status), 0)
+    once = fold(status, [event("mosaic", "STARTED", 1_000)])
+    twice = fold(once, [event("mosaic", "STARTED", 1_001)])
+    # THEN both are what they would have been with the whole history: a filled gap, then a restart
+    assert headline(json.loads(to_json("j", once))) == ("mosaic", "FAILED", 1)
+    assert headline(json.loads(to_json("j", twice))) == ("mosaic", "STARTED", 2)
+
+
+def test_the_object_stays_under_1_mib_by_cutting_old_texts_first_and_no_more_than_needed() -> None:
+    # GIVEN failures of 100,000 characters each
+    failures = [event("chunk", "FAILED", at, error="é" * 100_000) for at in range(8)]
+    found = to_json("j", fold(JobStatus(), failures))
+    # THEN
+    assert 1024 * 1024 - 200_000 < len(found) < 1024 * 1024
+    status = json.loads(found)
+    lengths = [len(entry["error"]) for entry in status["history"]]
+    assert len(status["error"]) == 100_000
+    assert lengths == sorted(lengths)
+    assert set(lengths) == {1_000, 100_000}
+    # AND it is stable
+    assert to_json("j", fold(read(found, 0), failures)) == found
+
+
+def test_even_a_history_of_nothing_but_large_messages_stays_under_1_mib() -> None:
+    # GIVEN messages that are large without a long string
+    failures = [event("chunk", "FAILED", at, parts=["x" * 900] * 500) for at in range(40)]
+    status = JobStatus()
+    for failure in failures:
+        status = read(to_json("j", fold(status, [failure])), 0)
+        assert len(to_json("j", status)) < job_status.SIZE_LIMIT
+    # THEN which steps there were is still known
+    found = json.loads(to_json("j", status))
+    assert len(found["history"]) == 40
+    assert len(found["parts"]) == 500
+
+
+def test_the_largest_deciding_message_fits_beside_a_full_history_of_large_ones() -> None:
+    # GIVEN a pinned success of the largest size, and 300 stragglers
+    size = 499_000 - 200
+    done = event("mosaic", "FINISHED", 0, target="s3://b/" + "é" * 500, images=["i" * (size - 1_100)])
+    stragglers = [event("chunk", "FAILED", at, error="\x00" * 5_000) for at in range(1, 300)]
+    status = fold(JobStatus(), [done, *stragglers])
+    # AND a catalog section as large as it gets
+    url = "https://b.s3.amazonaws.com/" + "%C3%A9" * 500 + "/{z}/{x}/{y}.png"
+    section = {"state": "FAILED", "uri": url, "digest": "d" * 64, "attempts": 99, "error": "\x00" * 500}
+    # THEN there is room for all of it
+    body = to_json("j" * 256, replace(status, catalog=section))
+    assert len(body) < job_status.SIZE_LIMIT
+    assert json.loads(body)["images"] == done.fields["images"]
+
+
+def test_times_are_written_in_utc_with_milliseconds_and_read_back() -> None:
+    assert iso(1_700_000_000_007) == "2023-11-14T22:13:20.007Z"
+    assert iso(0) == "1970-01-01T00:00:00.000Z"
+    assert from_iso(iso(99_999_999_999_999)) == 99_999_999_999_999
+    assert from_iso("2023-11-14T22:13:20Z") is None
+    assert from_iso(None) is None
