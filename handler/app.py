@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
 from aws_lambda_powertools.utilities.data_classes import SQSEvent
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -96,13 +96,15 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     # Not raised where every message failed: that tells SQS nothing more, and makes a function error of each
     # poison message that comes alone. The alarms watch our own metrics.
     processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
-    return dict(process_partial_response(event, outcome_of, processor, context))
+    with processor(event["Records"], outcome_of):
+        processor.process()
+    return dict(processor.response())
 
 
 def _count(report: Report) -> None:
+    for lag in report.lags:  # Powertools flushes by itself whenever an EMF blob is full
+        metrics.add_metric("PublishLag", MetricUnit.Milliseconds, lag)
     for outcome, count in Counter(report.outcomes).items():
         metrics.add_metric(outcome, MetricUnit.Count, count)
-    for lag in report.lags:
-        metrics.add_metric("PublishLag", MetricUnit.Milliseconds, lag)
     if report.outcomes:
         metrics.flush_metrics()

@@ -1,0 +1,82 @@
+"""The servers that the tests talk to, over HTTP on loopback."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from local.aws_server import aws_server
+
+REGION = "us-east-1"
+TOKEN = "s3cret-token"  # of the test catalog
+
+
+@dataclass(frozen=True)
+class Aws:
+    """An S3 and SQS server, and a bucket of its own for each test."""
+
+    url: str
+    bucket: str
+
+    def client(self, service: str, url: str | None = None) -> Any:
+        """Make a client, as the function configures it."""
+        return boto3.client(
+            service,  # type: ignore[call-overload]
+            region_name=REGION,
+            endpoint_url=url or self.url,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=Config(
+                connect_timeout=2,
+                read_timeout=5,
+                retries={"mode": "standard", "total_max_attempts": 3},
+                max_pool_connections=32,
+                s3={"addressing_style": "path"},
+            ),
+        )
+
+    @property
+    def s3(self) -> Any:
+        return self.client("s3")
+
+    def put(self, key: str, body: bytes) -> None:
+        """Write an object with no condition."""
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
+
+    def get(self, key: str) -> bytes:
+        """Read an object."""
+        body: bytes = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        return body
+
+
+@pytest.fixture(scope="session")
+def aws_url() -> Iterator[str]:
+    with aws_server() as url:
+        yield url
+
+
+@pytest.fixture
+def aws(aws_url: str) -> Aws:
+    made = Aws(aws_url, f"status-{uuid.uuid4().hex[:12]}")
+    made.s3.create_bucket(Bucket=made.bucket)
+    return made
+
+
+@pytest.fixture
+def environment(aws: Aws) -> dict[str, str]:
+    """The whole environment of a function that works against these servers, and mocks the catalog."""
+    return {
+        "PATH": os.environ["PATH"],
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ENDPOINT_URL": aws.url,
+        "OAM_STATUS_BUCKET": aws.bucket,
+        "OAM_STATUS_PREFIX": "status",
+        "MOCK_OAM_API": "true",
+    }

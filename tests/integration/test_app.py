@@ -1,0 +1,295 @@
+"""The handler as Lambda calls it, in process: wiring, batches, logs and metrics."""
+
+import functools
+import importlib
+import json
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from handler.publisher import Publisher
+from handler.settings import SettingsError
+from tests.conftest import TOKEN, Aws
+from tests.factories import NOON, body, record
+from tests.integration.scripted_catalog import Answer, ScriptedCatalog
+
+
+def context(milliseconds: Callable[[], int] | int = 30_000) -> Any:
+    remaining = milliseconds if callable(milliseconds) else lambda: milliseconds
+    return SimpleNamespace(
+        get_remaining_time_in_millis=remaining,
+        aws_request_id="request-1",
+        function_name="oam-status-publisher",
+        memory_limit_in_mb=128,
+        invoked_function_arn="arn:aws:lambda:us-east-1:123456789012:function:oam-status-publisher",
+    )
+
+
+class Function:
+    """A freshly started function, its environment, and what it printed."""
+
+    def __init__(self, aws: Aws, catalog: ScriptedCatalog, capsys: pytest.CaptureFixture[str]) -> None:
+        self.aws, self.catalog, self.capsys = aws, catalog, capsys
+        self.output = ""
+
+    @functools.cached_property
+    def module(self) -> ModuleType:
+        # At the first use, since a Powertools logger holds on to the stdout that it was made with.
+        import handler.app
+
+        logging.Logger.manager.loggerDict.pop(handler.app.SERVICE)
+        return importlib.reload(handler.app)
+
+    def invoke(self, *records: dict[str, Any], milliseconds: Callable[[], int] | int = 30_000) -> list[str]:
+        """Invoke it; give the messageIds that it reports as failed."""
+        answer = self.module.lambda_handler({"Records": list(records)}, context(milliseconds))
+        self.output += self.capsys.readouterr().out
+        assert set(answer) == {"batchItemFailures"}
+        json.dumps(answer)
+        return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+    def status(self, job_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.aws.get(f"status/{job_id}-status.json"))
+        return found
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.output.splitlines()]
+
+    def logged(self, message: str) -> list[dict[str, Any]]:
+        return [line for line in self.lines if line.get("message") == message]
+
+    def metrics(self) -> dict[str, list[float]]:
+        """Read the embedded metric format (https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html)."""
+        found: dict[str, list[float]] = {}
+        for line in self.lines:
+            for directive in line.get("_aws", {}).get("CloudWatchMetrics", []):
+                assert directive["Namespace"] == "OpenAerialMap"
+                assert directive["Dimensions"] == [["service"]]
+                for metric in directive["Metrics"]:
+                    found.setdefault(metric["Name"], []).extend(line[metric["Name"]])
+        return found
+
+
+@pytest.fixture
+def catalog() -> Iterator[ScriptedCatalog]:
+    with ScriptedCatalog() as running:
+        yield running
+
+
+@pytest.fixture
+def function(
+    aws: Aws,
+    environment: dict[str, str],
+    catalog: ScriptedCatalog,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Function:
+    environment |= {"OAM_CATALOG_URL": catalog.url, "OAM_API_TOKEN": TOKEN, "MOCK_OAM_API": "false"}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return Function(aws, catalog, capsys)
+
+
+def test_importing_the_handler_reads_no_settings(function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OAM_STATUS_BUCKET", "OAM_STATUS_PREFIX", "OAM_API_TOKEN", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name)
+    # WHEN it is invoked, it names all that is missing at once, and again at the next invocation
+    for _ in range(2):
+        with pytest.raises(
+            SettingsError, match=r"AWS_DEFAULT_REGION.*OAM_STATUS_BUCKET.*OAM_STATUS_PREFIX.*OAM_API_TOKEN"
+        ):
+            function.invoke(record(body("chunk", "STARTED")))
+
+
+def test_an_empty_batch_is_an_empty_answer(function: Function) -> None:
+    assert function.invoke() == []
+
+
+def test_exactly_the_messages_that_failed_are_reported(function: Function) -> None:
+    # GIVEN a batch of good messages, bad ones, and one whose job the catalog refuses
+    function.catalog.answers.append(Answer(401))
+    good = record(body("chunk", "STARTED", "job-a"))
+    poison = [record("[]"), record("NaN"), record(body("chunk", "STARTED", "../escape"))]
+    refused = record(body("mosaic", "FINISHED", "job-b"))
+    sibling = record(body("mosaic", "STARTED", "job-b"), at=-1)
+    # WHEN
+    failed = function.invoke(good, *poison, refused, sibling)
+    # THEN
+    assert sorted(failed) == sorted([r["messageId"] for r in poison] + [refused["messageId"]])
+    assert function.status("job-a")["status"] == "STARTED"
+    assert function.status("job-b")["catalog"]["state"] == "FAILED"
+    # AND each has its reason in the log
+    reasons = {line["message_id"]: line["reason"] for line in function.lines if "reason" in line}
+    assert set(reasons) == set(failed)
+    # AND its name among the metrics
+    counted = {name: sum(values) for name, values in function.metrics().items() if name != "PublishLag"}
+    assert counted == {"MessagesPublished": 3, "MessagesInvalid": 3, "MessagesFailed": 1, "CatalogFailed": 1}
+
+
+def test_a_batch_whose_every_message_fails_is_reported_and_not_raised(function: Function) -> None:
+    poison = [record("no"), record("null")]
+    assert function.invoke(*poison) == [r["messageId"] for r in poison]
+
+
+def test_a_job_in_one_batch_out_of_order_ends_as_sent(function: Function) -> None:
+    steps = ["chunk STARTED", "chunk FINISHED", "mosaic STARTED", "mosaic FINISHED"]
+    records = [record(body(*step.split()), at=at) for at, step in enumerate(steps)]
+    assert function.invoke(*records[::-1]) == []
+    assert function.status("test-job")["status"] == "SUCCESS"
+    assert [entry["stage"] for entry in function.status("test-job")["history"]] == [
+        "chunk",
+        "chunk",
+        "mosaic",
+        "mosaic",
+    ]
+    assert len(function.catalog.requests) == 1
+
+
+def test_a_malformed_failure_is_recovered_and_counted(function: Function) -> None:
+    text = '{ "jobId": "j", "stage": "mosaic", "status": "FAILED", "error": "a "b" \\c\nd" }'
+    assert function.invoke(record(text)) == []
+    assert function.status("j")["error"] == 'a "b" \\c\nd'
+    assert function.metrics()["MessagesRecovered"] == [1]
+
+
+def test_one_message_twice_in_a_batch_counts_once(function: Function) -> None:
+    twice = record(body("chunk", "STARTED"))
+    assert function.invoke(twice, twice) == []
+    assert len(function.status("test-job")["history"]) == 1
+
+
+def test_jobs_of_a_batch_run_at_once(function: Function) -> None:
+    # GIVEN a catalog that takes 0.3 s, and twelve jobs
+    function.catalog.answers.extend(Answer(200, before=lambda: time.sleep(0.3)) for _ in range(12))
+    records = [record(body("mosaic", "FINISHED", f"job-{number}")) for number in range(12)]
+    begun = time.monotonic()
+    assert function.invoke(*records) == []
+    # THEN they do not wait for each other
+    assert time.monotonic() - begun < 12 * 0.3
+
+
+def test_what_was_not_begun_is_reported_as_failed(function: Function) -> None:
+    records = [record(body("chunk", "STARTED", f"job-{number}")) for number in range(3)]
+    assert function.invoke(*records, milliseconds=300) == [r["messageId"] for r in records]
+    assert function.metrics() == {"MessagesDeferred": [3]}
+
+
+def test_a_hanging_job_does_not_outlive_the_invocation(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a job that hangs, beside one that does not, and two seconds
+    publish = Publisher.publish
+
+    def hang(self: Publisher, job_id: str, *args: Any) -> Any:
+        if job_id == "hangs":
+            time.sleep(5)
+        return publish(self, job_id, *args)
+
+    monkeypatch.setattr(Publisher, "publish", hang)
+    end = time.monotonic() + 2
+    records = [record(body("chunk", "STARTED", "hangs")), record(body("chunk", "STARTED", "works"))]
+    # WHEN
+    failed = function.invoke(*records, milliseconds=lambda: int((end - time.monotonic()) * 1000))
+    # THEN the answer is there before Lambda would have killed the invocation
+    assert time.monotonic() < end
+    assert failed == [records[0]["messageId"]]
+
+
+def test_a_defect_in_one_job_fails_that_job_with_its_traceback(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a defect that only one job meets
+    publish = Publisher.publish
+
+    def break_one(self: Publisher, job_id: str, *args: Any) -> Any:
+        if job_id == "broken":
+            raise ZeroDivisionError("a defect")
+        return publish(self, job_id, *args)
+
+    monkeypatch.setattr(Publisher, "publish", break_one)
+    broken, fine = record(body("chunk", "STARTED", "broken")), record(body("chunk", "STARTED", "fine"))
+    # WHEN
+    assert function.invoke(broken, fine) == [broken["messageId"]]
+    # THEN
+    (line,) = function.logged("Message failed unexpectedly")
+    assert (line["message_id"], line["level"]) == (broken["messageId"], "ERROR")
+    assert "ZeroDivisionError: a defect" in line["exception"]
+    assert "break_one" in line["exception"]
+    assert function.metrics()["MessagesUnexpected"] == [1]
+
+
+def test_log_lines_are_json_with_constant_messages_and_keys(function: Function) -> None:
+    function.invoke(record(body("chunk", "FAILED", error="secret of a user\n{}"), message_id="m1"))
+    (line,) = function.logged("Job status published")
+    wanted = {
+        "job_id": "test-job",
+        "stage": "chunk",
+        "status": "FAILED",
+        "message_id": ["m1"],
+        "level": "INFO",
+    }
+    assert wanted.items() <= line.items()
+    assert line["service"] == "oam-status-publisher"
+    assert line["function_request_id"] == "request-1"
+    assert "secret of a user" not in function.output
+
+
+def test_metrics_have_the_lag_of_each_message_and_no_job_as_dimension(function: Function) -> None:
+    # GIVEN 250 messages: more than one EMF blob holds
+    records = [record(body("chunk", "FAILED", "j"), at=at) for at in range(250)]
+    begun = time.time_ns() // 1_000_000
+    function.invoke(*records)
+    # THEN
+    lags = function.metrics()["PublishLag"]
+    assert len(lags) == 250
+    assert begun - NOON - 250 <= min(lags) <= max(lags) <= time.time_ns() // 1_000_000 - NOON
+    assert function.metrics()["MessagesPublished"] == [250]
+    # AND the next invocation counts from nothing
+    function.output = ""
+    function.invoke(*records)
+    assert function.metrics() == {"MessagesUnchanged": [250]}
+
+
+@pytest.mark.parametrize(("debug", "level"), [("oam:*", "DEBUG"), ("other", "INFO")])
+def test_debug_turns_debug_logging_on(
+    function: Function, monkeypatch: pytest.MonkeyPatch, debug: str, level: str
+) -> None:
+    monkeypatch.setenv("DEBUG", debug)
+    function.invoke()
+    assert function.module.logger.log_level == {"DEBUG": 10, "INFO": 20}[level]
+
+
+def test_the_token_is_nowhere_even_if_the_catalog_echoes_it_at_debug(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEBUG", "*")
+    function.catalog.answers.append(Answer(403, body=f"bad token {TOKEN}".encode()))
+    function.invoke(record(body("mosaic", "FINISHED")))
+    assert TOKEN not in function.output
+    assert TOKEN not in json.dumps(function.status("test-job"))
+    assert function.catalog.requests[0].headers["Authorization"] == f"Bearer {TOKEN}"
+
+
+def test_the_tiles_url_setting_reaches_status_and_catalog(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OAM_TILES_URL", "https://tiles.example.org/")
+    function.invoke(record(body("mosaic", "FINISHED")))
+    uri = "https://tiles.example.org/test-job/{z}/{x}/{y}.png"
+    assert function.status("test-job")["tileJson"]["tiles"] == [uri]
+    assert function.catalog.requests[0].json["uri"] == uri
+
+
+def test_a_large_batch_of_many_jobs_is_published(function: Function) -> None:
+    records = [
+        record(body("chunk", "FAILED", f"job-{number % 25}"), at=number, message_id=str(uuid.uuid4()))
+        for number in range(200)
+    ]
+    assert function.invoke(*records) == []
+    assert len(function.status("job-7")["history"]) == 8

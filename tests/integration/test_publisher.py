@@ -1,0 +1,395 @@
+"""One job from message to catalog, over HTTP, and the races between two who publish it."""
+
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from aws_lambda_powertools import Logger
+
+from handler.catalog import Catalog, CatalogClaimed, CatalogError, MockCatalog
+from handler.errors import OutOfTime, RetryLater
+from handler.job_status import from_iso, iso
+from handler.messages import Event
+from handler.outcomes import Outcome
+from handler.publisher import Publisher
+from handler.status_store import StatusStore, StatusStoreError
+from tests.conftest import TOKEN, Aws
+from tests.factories import NOON, event
+from tests.integration.scripted_catalog import Answer, ScriptedCatalog
+from tests.integration.fault_proxy import Fault, FaultProxy
+
+URI = "https://oam-tiles.s3.amazonaws.com/test-job/{z}/{x}/{y}.png"
+PAYLOAD = {
+    "uri": URI,
+    "images": [
+        {"uuid": "http://bucketname.s3.amazonaws.com/image1.tif"},
+        {"uuid": "http://bucketname.s3.amazonaws.com/image2.tif"},
+    ],
+}
+
+
+class Stage:
+    """A publisher with all it works on: S3 behind a proxy, a catalog, a clock that stands still."""
+
+    def __init__(self, aws: Aws, proxy: FaultProxy, catalog: ScriptedCatalog) -> None:
+        self.aws, self.proxy, self.catalog = aws, proxy, catalog
+        self.now = NOON + 60_000
+
+    def publisher(self, *, mock: bool = False) -> Publisher:
+        logger = Logger(service=uuid.uuid4().hex, level="DEBUG")  # a new one: it holds stdout
+        return Publisher(
+            store=StatusStore(
+                self.aws.client("s3", self.proxy.url), self.aws.bucket, "status", sleep=lambda _: None
+            ),
+            catalog=MockCatalog(logger) if mock else Catalog(self.catalog.url, TOKEN, 4),
+            tiles_base=None,
+            clock=lambda: self.now,
+            new_claimant=lambda: uuid.uuid4().hex,
+            logger=logger,
+        )
+
+    def publish(
+        self, *events: Event, time_left: float | Callable[[], float] = 30.0, mock: bool = False
+    ) -> dict[str, Exception]:
+        """Publish with a fresh publisher, as another instance would; give what failed."""
+        left = time_left if callable(time_left) else lambda: time_left
+        self.report = self.publisher(mock=mock).publish("test-job", events, left)
+        return self.report.failed
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.aws.get("status/test-job-status.json"))
+        return found
+
+    def section(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.status()["catalog"]
+        return found
+
+    @property
+    def posts(self) -> list[Any]:
+        return [request.json for request in self.catalog.requests]
+
+    def requests(self) -> list[str]:
+        return [method for method, _ in self.proxy.requests]
+
+
+@pytest.fixture
+def stage(aws: Aws) -> Iterator[Stage]:
+    with FaultProxy(aws.url) as proxy, ScriptedCatalog() as catalog:
+        yield Stage(aws, proxy, catalog)
+
+
+def finished(message_id: str = "done", at: int = 0, **more: Any) -> Event:
+    return event("mosaic", "FINISHED", at, message_id, **more)
+
+
+def test_all_messages_of_a_job_are_one_get_and_one_put(stage: Stage) -> None:
+    events = [event("chunk", "STARTED", 0), event("chunk", "FAILED", 1), event("chunk", "STARTED", 2)]
+    assert not stage.publish(*events)
+    assert stage.requests() == ["GET", "PUT"]
+    assert stage.status()["attempt"] == 2
+    # AND a redelivery is one GET
+    assert not stage.publish(*events)
+    assert stage.requests() == ["GET", "PUT", "GET"]
+    assert stage.report.outcomes == [Outcome.UNCHANGED] * 3
+    # AND neither has to do with the catalog
+    assert stage.posts == []
+    assert "catalog" not in stage.status()
+
+
+def test_a_finished_job_is_written_and_the_catalog_told_and_that_recorded(stage: Stage) -> None:
+    # WHEN
+    assert not stage.publish(finished())
+    # THEN
+    assert stage.posts == [PAYLOAD]
+    assert stage.catalog.requests[0].headers["Authorization"] == f"Bearer {TOKEN}"
+    section = stage.section()
+    assert section.pop("digest")
+    assert section == {"state": "NOTIFIED", "uri": URI, "attempts": 1, "updatedAt": iso(stage.now)}
+    assert stage.requests() == ["GET", "PUT", "GET", "PUT"]
+    assert sorted(stage.report.outcomes) == [Outcome.CATALOG_NOTIFIED, Outcome.PUBLISHED]
+    assert stage.report.lags == [60_000]
+
+
+def test_the_claim_is_in_the_same_write_as_success_and_ends_with_the_invocation(stage: Stage) -> None:
+    # GIVEN a catalog that lets us look at the object during the POST
+    seen: list[dict[str, Any]] = []
+    stage.catalog.answers.append(Answer(200, before=lambda: seen.append(stage.status())))
+    # WHEN
+    stage.publish(finished(), time_left=30)
+    # THEN
+    (during,) = seen
+    assert (during["stage"], during["status"]) == ("COMPLETE", "SUCCESS")
+    assert during["catalog"]["state"] == "PENDING"
+    assert during["catalog"]["claimedUntil"] == iso(stage.now + 30_000)
+
+
+def test_a_catalog_that_knows_is_not_told_again(stage: Stage) -> None:
+    stage.publish(finished())
+    # WHEN the message is redelivered, and redriven from the dead-letter queue with its images in another order
+    assert not stage.publish(finished())
+    assert not stage.publish(finished("redriven", 99, images=list(reversed(finished().fields["images"]))))
+    # THEN
+    assert len(stage.posts) == 1
+    assert stage.section()["state"] == "NOTIFIED"
+
+
+def test_other_images_are_told(stage: Stage) -> None:
+    stage.publish(finished())
+    assert not stage.publish(finished("again", 99, images=["http://other/image.tif"]))
+    assert [post["images"] for post in stage.posts] == [
+        PAYLOAD["images"],
+        [{"uuid": "http://other/image.tif"}],
+    ]
+    assert stage.section()["attempts"] == 1
+
+
+def test_an_older_success_that_arrives_late_is_not_told(stage: Stage) -> None:
+    stage.publish(finished("newer", 50))
+    assert not stage.publish(finished("older", 0, images=["http://old/image.tif"]))
+    assert len(stage.posts) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 500])
+def test_a_refusal_fails_the_message_and_keeps_success_with_what_the_catalog_said(
+    stage: Stage, status: int
+) -> None:
+    # GIVEN
+    stage.catalog.answers.append(Answer(status, body=f"no, said {TOKEN}".encode()))
+    # WHEN
+    failed = stage.publish(event("mosaic", "STARTED", -1, "start"), finished())
+    # THEN only the message that finishes the job comes back
+    assert list(failed) == ["done"]
+    assert isinstance(failed["done"], CatalogError)
+    found = stage.status()
+    assert found["status"] == "SUCCESS"
+    assert found["catalog"]["state"] == "FAILED"
+    assert found["catalog"]["attempts"] == 1
+    assert found["catalog"]["error"] == f"HTTP {status}: no, said ***"
+    assert "claimedUntil" not in found["catalog"]
+    assert Outcome.CATALOG_FAILED in stage.report.outcomes
+    # AND its redelivery tells the catalog, and forgets the error
+    assert not stage.publish(finished())
+    assert stage.section()["state"] == "NOTIFIED"
+    assert stage.section()["attempts"] == 2
+    assert "error" not in stage.section()
+
+
+def test_a_redirect_is_no_success(stage: Stage) -> None:
+    stage.catalog.answers.append(Answer(302, headers={"Location": f"{stage.catalog.url}/elsewhere"}))
+    assert isinstance(stage.publish(finished())["done"], CatalogError)
+    assert len(stage.posts) == 1
+
+
+def test_who_finds_anothers_claim_fails_its_message_and_posts_nothing(stage: Stage) -> None:
+    # GIVEN an instance in the middle of its POST
+    others: list[dict[str, Exception]] = []
+    stage.catalog.answers.append(Answer(200, before=lambda: others.append(stage.publish(finished()))))
+    # WHEN it is done
+    first = stage.publish(finished())
+    # THEN the other one posted nothing, and its message comes back
+    assert not first
+    assert isinstance(others[0]["done"], CatalogClaimed)
+    assert len(stage.posts) == 1
+    # AND finds nothing left to do then
+    assert not stage.publish(finished())
+    assert len(stage.posts) == 1
+
+
+def test_other_images_that_arrive_during_a_post_wait_for_its_end(stage: Stage) -> None:
+    # GIVEN an instance in the middle of its POST, when the job is finished again with other images
+    newer = finished("newer", 50, images=["http://other/image.tif"])
+    others: list[dict[str, Exception]] = []
+    stage.catalog.answers.append(Answer(200, before=lambda: others.append(stage.publish(newer))))
+    # WHEN
+    assert not stage.publish(finished())
+    # THEN the newer one is in the status, has failed, and is told at its redelivery
+    assert isinstance(others[0]["newer"], CatalogClaimed)
+    assert stage.status()["images"] == ["http://other/image.tif"]
+    assert not stage.publish(newer)
+    assert [post["images"][0]["uuid"] for post in stage.posts][-1] == "http://other/image.tif"
+    assert len(stage.posts) == 2
+
+
+def test_a_claim_of_a_killed_invocation_is_taken_over_when_it_has_expired(stage: Stage) -> None:
+    # GIVEN an instance that is killed after its claim
+    class Killed(BaseException):
+        pass
+
+    publisher = stage.publisher()
+    publisher._catalog = type(
+        "Dying", (), {"done": "NOTIFIED", "notify": staticmethod(lambda *_: (_ for _ in ()).throw(Killed()))}
+    )()
+    with pytest.raises(Killed):
+        publisher.publish("test-job", [finished()], lambda: 30)
+    assert stage.section()["state"] == "PENDING"
+    # WHEN its message comes back before the claim's end, and after it
+    assert stage.publish(finished())
+    stage.now += 30_001
+    assert not stage.publish(finished())
+    # THEN
+    assert len(stage.posts) == 1
+    assert stage.section()["state"] == "NOTIFIED"
+    assert stage.section()["attempts"] == 2
+
+
+def test_an_own_claim_whose_answer_was_lost_is_not_taken_for_anothers(stage: Stage) -> None:
+    # GIVEN the write of SUCCESS and claim is done, but its answer lost
+    stage.proxy.faults.append(Fault("PUT", lose_answer=True))
+    # WHEN
+    assert not stage.publish(finished())
+    # THEN
+    assert len(stage.posts) == 1
+    assert (stage.section()["state"], stage.section()["attempts"]) == ("NOTIFIED", 1)
+
+
+def test_a_record_whose_answer_was_lost_is_a_success(stage: Stage) -> None:
+    stage.catalog.answers.append(
+        Answer(200, before=lambda: stage.proxy.faults.append(Fault("PUT", lose_answer=True)))
+    )
+    assert not stage.publish(finished())
+    assert stage.section()["state"] == "NOTIFIED"
+
+
+def test_the_apis_overwrite_during_the_post_is_mended(stage: Stage) -> None:
+    # GIVEN the API's unconditional PENDING in the middle of the POST
+    pending = b'{"jobId":"test-job","status":"PENDING","stage":"PENDING"}'
+    stage.catalog.answers.append(
+        Answer(200, before=lambda: stage.aws.put("status/test-job-status.json", pending))
+    )
+    # WHEN
+    assert not stage.publish(finished())
+    # THEN
+    assert stage.status()["status"] == "SUCCESS"
+    assert stage.section()["state"] == "NOTIFIED"
+    assert stage.section()["uri"] == URI
+
+
+def test_a_message_that_arrives_during_the_post_is_not_lost(stage: Stage) -> None:
+    late = event("chunk", "FAILED", 5, "late")
+    stage.catalog.answers.append(Answer(200, before=lambda: stage.publish(late)))
+    assert not stage.publish(finished())
+    assert [entry["messageId"] for entry in stage.status()["history"]] == ["done", "late"]
+    assert stage.section()["state"] == "NOTIFIED"
+
+
+def test_s3_failing_after_the_post_fails_the_message_which_tells_the_catalog_again(stage: Stage) -> None:
+    # GIVEN a record that S3 does not take
+    stage.catalog.answers.append(
+        Answer(
+            200,
+            before=lambda: stage.proxy.faults.extend(
+                Fault("PUT", answer=(500, "InternalError")) for _ in range(3)
+            ),
+        )
+    )
+    # WHEN
+    failed = stage.publish(event("mosaic", "STARTED", -1, "start"), finished())
+    # THEN the message comes back when the claim has expired, and a repeat is harmless
+    assert list(failed) == ["done"]
+    assert isinstance(failed["done"], StatusStoreError)
+    stage.now += 30_001
+    assert not stage.publish(finished())
+    assert len(stage.posts) == 2
+
+
+def test_s3_and_the_catalog_both_failing_gives_the_catalogs_reason(stage: Stage) -> None:
+    stage.catalog.answers.append(
+        Answer(
+            401,
+            before=lambda: stage.proxy.faults.extend(
+                Fault("PUT", answer=(500, "InternalError")) for _ in range(3)
+            ),
+        )
+    )
+    assert "HTTP 401" in str(stage.publish(finished())["done"])
+
+
+def test_s3_failing_fails_all_the_jobs_messages_and_tells_the_catalog_nothing(stage: Stage) -> None:
+    stage.proxy.faults.extend(Fault("PUT", answer=(500, "InternalError")) for _ in range(3))
+    failed = stage.publish(event("chunk", "STARTED", 0, "a"), finished("b"))
+    assert set(failed) == {"a", "b"}
+    assert all(isinstance(error, RetryLater) for error in failed.values())
+    assert stage.posts == []
+
+
+def test_mocking_sends_nothing_and_logs_what_would_have_been_sent(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not stage.publish(finished(), mock=True)
+    assert stage.posts == []
+    assert stage.section()["state"] == "MOCKED"
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["payload"] for line in lines if "payload" in line] == [PAYLOAD]
+    # AND a repeat logs nothing, but a real catalog is told later
+    stage.publish(finished(), mock=True)
+    assert "payload" not in capsys.readouterr().out
+    assert not stage.publish(finished())
+    assert stage.posts == [PAYLOAD]
+
+
+def test_a_job_is_not_begun_without_the_time_for_it(stage: Stage) -> None:
+    failed = stage.publish(finished(), time_left=0.2)
+    assert isinstance(failed["done"], OutOfTime)
+    assert stage.requests() == []
+
+
+def test_a_notification_is_not_begun_without_the_time_for_it_but_the_status_is_written(stage: Stage) -> None:
+    # WHEN five seconds are left
+    failed = stage.publish(finished(), time_left=5)
+    # THEN people see their tiles, the message comes back, and its redelivery need not wait for a claim to expire
+    assert isinstance(failed["done"], OutOfTime)
+    assert stage.status()["status"] == "SUCCESS"
+    assert (stage.section()["state"], stage.section()["attempts"]) == ("PENDING", 0)
+    assert "claimedUntil" not in stage.section()
+    assert not stage.publish(finished())
+    assert stage.section()["state"] == "NOTIFIED"
+
+
+def test_an_object_that_is_not_json_is_logged_and_replaced(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.aws.put("status/test-job-status.json", b"\x1f\x8b not json")
+    assert not stage.publish(event("chunk", "STARTED"))
+    assert stage.status()["status"] == "STARTED"
+    assert Outcome.REPLACED in stage.report.outcomes
+    assert "Stored object replaced" in capsys.readouterr().out
+
+
+def test_an_object_of_the_older_system_becomes_the_first_entry(stage: Stage) -> None:
+    stage.aws.put(
+        "status/test-job-status.json", b'{"jobId":"test-job","stage":"chunk","status":"FAILED","error":"e"}'
+    )
+    modified = stage.aws.s3.head_object(Bucket=stage.aws.bucket, Key="status/test-job-status.json")[
+        "LastModified"
+    ]
+    stage.publish(event("mosaic", "STARTED"))
+    entry = next(e for e in stage.status()["history"] if e["messageId"] == "older-system")
+    assert entry["error"] == "e"
+    assert from_iso(entry["sentAt"]) == int(modified.timestamp()) * 1000
+
+
+def test_two_instances_that_finish_one_job_at_once_tell_the_catalog_once(stage: Stage) -> None:
+    """The race: both read before either writes."""
+    # GIVEN two instances whose first PUTs meet
+    meeting = threading.Barrier(2)
+    stage.proxy.faults.extend(Fault("PUT", before=lambda: meeting.wait(10)) for _ in range(2))
+    failures: list[dict[str, Exception]] = []
+    publishers = [stage.publisher(), stage.publisher()]
+    threads = [
+        threading.Thread(
+            target=lambda p=p: failures.append(p.publish("test-job", [finished()], lambda: 30).failed)
+        )
+        for p in publishers
+    ]
+    # WHEN
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # THEN one claimed, the other fails its message or found the job done
+    assert len(stage.posts) == 1
+    assert sum(map(bool, failures)) <= 1
+    assert stage.section()["state"] == "NOTIFIED"

@@ -1,0 +1,303 @@
+"""The compare-and-swap in S3, over HTTP, and the races it has to win."""
+
+import json
+import random
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from handler.errors import OutOfTime
+from handler.status_store import ATTEMPTS, StatusConflict, StatusStore, StatusStoreError, StoredObject
+from tests.conftest import Aws
+from tests.integration.fault_proxy import Fault, FaultProxy
+
+
+def forever() -> float:
+    return 60.0
+
+
+def adding(name: str) -> Callable[[StoredObject | None], tuple[bytes, None]]:
+    """Make a change that adds a name to a list, once."""
+
+    def change(stored: StoredObject | None) -> tuple[bytes, None]:
+        names = json.loads(stored.body) if stored else []
+        return json.dumps(names if name in names else [*names, name]).encode(), None
+
+    return change
+
+
+@pytest.fixture
+def store(aws: Aws) -> StatusStore:
+    return StatusStore(aws.s3, aws.bucket, "status", sleep=lambda _: None)
+
+
+@pytest.fixture
+def proxied(aws: Aws, proxy: FaultProxy) -> StatusStore:
+    return StatusStore(aws.client("s3", proxy.url), aws.bucket, "status", sleep=lambda _: None)
+
+
+@pytest.fixture
+def proxy(aws: Aws) -> Any:
+    with FaultProxy(aws.url) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("prefix", "key"),
+    [
+        ("status", "status/j-status.json"),
+        ("/status/", "status/j-status.json"),
+        ("a//b/", "a/b/j-status.json"),
+        ("/", "j-status.json"),
+    ],
+)
+def test_a_key_has_no_doubled_and_no_leading_slash(aws: Aws, prefix: str, key: str) -> None:
+    assert StatusStore(aws.s3, aws.bucket, prefix).key("j") == key
+
+
+def test_a_first_update_makes_the_object_as_the_api_needs_it(
+    aws: Aws, proxied: StatusStore, proxy: FaultProxy
+) -> None:
+    # WHEN
+    update = proxied.update("j", adding("a"), forever)
+    # THEN
+    found = aws.s3.get_object(Bucket=aws.bucket, Key="status/j-status.json")
+    assert update.written
+    assert found["Body"].read() == b'["a"]'
+    assert found["ContentType"] == "application/json"
+    assert "ContentEncoding" not in found or found["ContentEncoding"] in ("", "aws-chunked")
+    sent = proxy.headers[-1]
+    assert sent["x-amz-acl"] == "bucket-owner-full-control"
+    assert sent["If-None-Match"] == "*"
+    # AND at the cost of one GET and one PUT
+    assert [method for method, _ in proxy.requests] == ["GET", "PUT"]
+
+
+def test_an_update_that_changes_nothing_writes_nothing(proxied: StatusStore, proxy: FaultProxy) -> None:
+    proxied.update("j", adding("a"), forever)
+    update = proxied.update("j", adding("a"), forever)
+    assert not update.written
+    assert proxy.count("PUT") == 1
+
+
+def test_an_overwrite_between_our_get_and_our_put_is_not_lost(
+    aws: Aws, proxied: StatusStore, proxy: FaultProxy
+) -> None:
+    # GIVEN an object, and somebody who writes after we read
+    aws.put("status/j-status.json", b'["a"]')
+    proxy.faults.append(Fault("PUT", before=lambda: aws.put("status/j-status.json", b'["a", "other"]')))
+    # WHEN
+    update = proxied.update("j", adding("b"), forever)
+    # THEN
+    assert json.loads(aws.get("status/j-status.json")) == ["a", "other", "b"]
+    assert update.conflicts == 1
+
+
+def test_an_object_made_between_our_get_and_our_put_is_not_lost(
+    aws: Aws, proxied: StatusStore, proxy: FaultProxy
+) -> None:
+    proxy.faults.append(Fault("PUT", before=lambda: aws.put("status/j-status.json", b'["other"]')))
+    proxied.update("j", adding("b"), forever)
+    assert json.loads(aws.get("status/j-status.json")) == ["other", "b"]
+
+
+def test_an_object_deleted_between_our_get_and_our_put_is_made_again(
+    aws: Aws, proxied: StatusStore, proxy: FaultProxy
+) -> None:
+    aws.put("status/j-status.json", b'["a"]')
+    delete = lambda: aws.s3.delete_object(Bucket=aws.bucket, Key="status/j-status.json")  # noqa: E731
+    proxy.faults.append(Fault("PUT", before=delete))
+    update = proxied.update("j", adding("b"), forever)
+    assert json.loads(aws.get("status/j-status.json")) == ["b"]
+    assert update.conflicts == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(412, "PreconditionFailed"), (409, "ConditionalRequestConflict"), (409, "OperationAborted")],
+)
+def test_a_conflict_is_read_and_applied_again_after_a_short_random_wait(
+    aws: Aws, proxy: FaultProxy, status: int, code: str
+) -> None:
+    # GIVEN three conflicts in a row
+    waits: list[float] = []
+    store = StatusStore(aws.client("s3", proxy.url), aws.bucket, "status", sleep=waits.append)
+    proxy.faults.extend(Fault("PUT", answer=(status, code)) for _ in range(3))
+    # WHEN
+    update = store.update("j", adding("a"), forever)
+    # THEN
+    assert (update.written, update.conflicts) == (True, 3)
+    assert proxy.count("GET") == 4
+    assert len(set(waits)) == 3
+    assert all(0 <= wait <= 0.4 for wait in waits)
+
+
+def test_conflicts_without_end_end(proxied: StatusStore, proxy: FaultProxy) -> None:
+    proxy.faults.extend(Fault("PUT", answer=(412, "PreconditionFailed")) for _ in range(99))
+    with pytest.raises(StatusConflict):
+        proxied.update("j", adding("a"), forever)
+    assert proxy.count("PUT") == ATTEMPTS
+
+
+@pytest.mark.parametrize("before", [None, b'["a"]'])
+def test_a_write_whose_answer_was_lost_is_a_success(
+    aws: Aws, proxied: StatusStore, proxy: FaultProxy, before: bytes | None
+) -> None:
+    # GIVEN a PUT that is done, and its answer lost: botocore sends it again, and gets 412 against itself
+    if before:
+        aws.put("status/j-status.json", before)
+    proxy.faults.append(Fault("PUT", lose_answer=True))
+    # WHEN
+    update = proxied.update("j", adding("b"), forever)
+    # THEN the next read shows that nothing is left to change
+    assert json.loads(aws.get("status/j-status.json")) == [*json.loads(before or b"[]"), "b"]
+    assert not update.written
+    assert proxy.count("PUT") == 2
+
+
+def test_a_passing_error_of_s3_is_retried_by_botocore(proxied: StatusStore, proxy: FaultProxy) -> None:
+    proxy.faults += [Fault("GET", answer=(500, "InternalError")), Fault("PUT", answer=(503, "SlowDown"))]
+    assert proxied.update("j", adding("a"), forever).written
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_a_lasting_error_of_s3_may_succeed_later(
+    proxied: StatusStore, proxy: FaultProxy, method: str
+) -> None:
+    proxy.faults.extend(Fault(method, answer=(500, "InternalError")) for _ in range(9))
+    with pytest.raises(StatusStoreError, match="InternalError"):
+        proxied.update("j", adding("a"), forever)
+
+
+def test_forbidden_is_an_error_and_not_absent_and_names_the_likely_reason(
+    aws: Aws, proxied: StatusStore, proxy: FaultProxy
+) -> None:
+    # GIVEN a role without s3:ListBucket: S3 says 403 for a missing key
+    proxy.faults.append(Fault("GET", answer=(403, "AccessDenied")))
+    # THEN
+    with pytest.raises(StatusStoreError, match=r"AccessDenied.*s3:ListBucket"):
+        proxied.update("j", adding("a"), forever)
+    assert proxy.count("PUT") == 0
+
+
+def test_a_missing_bucket_is_an_error_and_not_an_absent_object(aws: Aws) -> None:
+    store = StatusStore(aws.s3, "no-such-bucket-anywhere", "status")
+    with pytest.raises(StatusStoreError, match="NoSuchBucket"):
+        store.update("j", adding("a"), forever)
+
+
+def test_an_unreachable_s3_may_succeed_later(aws: Aws) -> None:
+    store = StatusStore(aws.client("s3", "http://127.0.0.1:9"), aws.bucket, "status")
+    with pytest.raises(StatusStoreError):
+        store.update("j", adding("a"), forever)
+
+
+def test_an_answer_cut_off_in_its_body_may_succeed_later(aws: Aws) -> None:
+    import socketserver
+
+    class Cut(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.rfile.readline()
+            self.wfile.write(
+                b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\nETag: "e"\r\n'
+                b"Last-Modified: Tue, 14 Nov 2023 22:13:20 GMT\r\n\r\n[1"
+            )
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Cut) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        store = StatusStore(aws.client("s3", f"http://127.0.0.1:{server.server_address[1]}"), aws.bucket, "s")
+        with pytest.raises(StatusStoreError):
+            store.update("j", adding("a"), forever)
+        server.shutdown()
+
+
+def test_no_attempt_is_begun_without_time(proxied: StatusStore, proxy: FaultProxy) -> None:
+    with pytest.raises(OutOfTime):
+        proxied.update("j", adding("a"), lambda: 0.0)
+    assert not proxy.requests
+
+
+def test_threads_that_write_one_job_at_once_lose_nothing(aws: Aws) -> None:
+    store = StatusStore(aws.s3, aws.bucket, "status")
+    names = [f"n{number}" for number in range(24)]
+    random.Random(1).shuffle(names)
+
+    def write(mine: list[str]) -> None:
+        for name in mine:
+            while True:
+                try:
+                    store.update("j", adding(name), forever)
+                except StatusConflict:
+                    continue
+                break
+
+    threads = [threading.Thread(target=write, args=(names[start::4],)) for start in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(json.loads(aws.get("status/j-status.json"))) == sorted(names)
+
+
+def test_moto_with_our_lock_honours_conditions_atomically(aws: Aws) -> None:
+    """The floor that the tests of races stand on: of writers with one ETag, one wins."""
+    aws.put("k", b"0")
+    etag = aws.s3.head_object(Bucket=aws.bucket, Key="k")["ETag"]
+    wins: list[int] = []
+
+    def write(number: int) -> None:
+        try:
+            aws.s3.put_object(Bucket=aws.bucket, Key="k", Body=str(number).encode(), IfMatch=etag)
+            wins.append(number)
+        except ClientError as error:
+            assert error.response["Error"]["Code"] == "PreconditionFailed"
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(1, 17)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(wins) == 1
+
+
+WRITER = """
+import json, os, sys
+from types import SimpleNamespace
+from handler.app import lambda_handler
+from tests.factories import body, record
+mine, stage, count = sys.argv[1], "chunk", int(sys.argv[2])
+context = SimpleNamespace(get_remaining_time_in_millis=lambda: 60000, aws_request_id="r", function_name="f",
+                          memory_limit_in_mb=128, invoked_function_arn="arn:aws:lambda:us-east-1:1:function:f")
+for number in range(count):
+    name = f"{mine}-{number:03d}"
+    event = {"Records": [record(body(stage, "FAILED", "shared", by=name), at=number, message_id=name)]}
+    for _ in range(20):
+        if not lambda_handler(event, context)["batchItemFailures"]:
+            break
+    else:
+        sys.exit(f"{name} failed 20 times")
+"""
+
+
+def test_processes_that_publish_one_job_at_once_lose_no_event(aws: Aws, environment: dict[str, str]) -> None:
+    # GIVEN five processes, each with 12 messages of the same job
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, f"p{number}", "12"], env=environment, stdout=subprocess.PIPE
+        )
+        for number in range(5)
+    ]
+    # WHEN all publish at once
+    outputs = [process.communicate(timeout=90)[0].decode() for process in processes]
+    # THEN each succeeded, every event is in the history, and there was a contest
+    assert [process.returncode for process in processes] == [0] * 5
+    history = json.loads(aws.get("status/shared-status.json"))["history"]
+    assert sorted(entry["by"] for entry in history) == sorted(
+        f"p{p}-{n:03d}" for p in range(5) for n in range(12)
+    )
+    assert "StatusConflicts" in "".join(outputs)
