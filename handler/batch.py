@@ -45,7 +45,8 @@ class Batch:
         jobs: defaultdict[str, list[Event]] = defaultdict(list)
         for record in records:
             try:
-                message = parse(record.message_id, record.attributes.get("SentTimestamp"), record.get("body"))
+                attributes = record.get("attributes") or {}
+                message = parse(record.message_id, attributes.get("SentTimestamp"), record.get("body"))
             except InvalidMessage as error:
                 report.failed[record.message_id] = error
                 continue

@@ -3,7 +3,7 @@
 import html
 import json
 import random
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import requests
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 3.0
 READ_TIMEOUT = 10.0
 LONGEST_RETRY_AFTER = 2.0  # a catalog that asks for more is asked again by the next delivery
-SHORTEST_NOTIFY = 6.0  # below this a notification is not begun
+SHORTEST_NOTIFY = 5.5  # below this a notification is not begun: two waits, three requests of 0.5 each
 
 _RETRIES = 2
 _RETRY_STATUSES = frozenset({429, 502, 503, 504})
@@ -39,15 +39,6 @@ class CatalogError(RetryLater):
 
 class CatalogClaimed(RetryLater):
     """Raised when another invocation is telling the catalog of the job at this moment."""
-
-
-class CatalogClient(Protocol):
-    """Tells the catalog: `Catalog`, or `MockCatalog` where nothing is to be sent."""
-
-    done: CatalogState
-
-    def notify(self, notification: Notification, seconds: float) -> None:
-        """Send a notification, taking no longer than this many seconds."""
 
 
 class Catalog:
@@ -70,9 +61,13 @@ class Catalog:
             quote(token, safe=""),
             html.escape(token),
         }
+
+        def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
+            request.headers["Authorization"] = f"Bearer {token}"
+            return request
+
         self._session = requests.Session()
-        # As `auth`, not as a header: requests would put a .netrc's password in a header's place.
-        self._session.auth = _BearerAuth(token)
+        self._session.auth = authorize  # not a header: requests would put a .netrc's password in its place
         adapter = HTTPAdapter(
             pool_connections=1,
             pool_maxsize=connections,
@@ -101,7 +96,9 @@ class Catalog:
         Raises:
             CatalogError: on anything but a 2xx; its text begins with the status code, and holds no token.
         """
-        # Whatever the catalog does, `_RETRIES` waits and one more request than that fit.
+        # Whatever the catalog does, all waits and requests fit into the time there is.
+        if seconds < SHORTEST_NOTIFY:
+            raise CatalogError("no time was left to ask")
         share = (seconds - _RETRIES * LONGEST_RETRY_AFTER) / (_RETRIES + 1)
         timeout = (min(CONNECT_TIMEOUT, share / 3), min(READ_TIMEOUT, share * 2 / 3))
         try:
@@ -143,15 +140,6 @@ class MockCatalog:
     def notify(self, notification: Notification, seconds: float) -> None:  # noqa: ARG002 (as Catalog's)
         """Log a notification."""
         self._logger.info("Catalog notification not sent: mocked", payload=notification.payload)
-
-
-class _BearerAuth(requests.auth.AuthBase):
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
 
 
 class _ShortRetry(Retry):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from handler.catalog import SHORTEST_NOTIFY, CatalogClaimed, CatalogClient, CatalogError
+from handler.catalog import SHORTEST_NOTIFY, Catalog, CatalogClaimed, CatalogError, MockCatalog
 from handler.errors import OutOfTime, RetryLater
 from handler.job_status import JobStatus, UnreadableStatus, deciding, fold, read, to_json
 from handler.messages import Event
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # In seconds.
 SHORTEST_JOB = 1.0  # below this a job is not begun
+CLAIMING = 0.5  # what the claim takes, before the catalog is asked
 RECORDING = 1.5  # kept back to record what the catalog said
 
 _CATALOG_OUTCOMES = {
@@ -91,7 +92,7 @@ class Publisher:
         self,
         *,
         store: StatusStore,
-        catalog: CatalogClient,
+        catalog: Catalog | MockCatalog,
         tiles_base: str | None,
         clock: Callable[[], int],
         new_claimant: Callable[[], str],
@@ -186,7 +187,7 @@ class Publisher:
         hindrance: RetryLater | None = None
         if is_claimed(catalog, job.claimant, job.begun):
             hindrance = CatalogClaimed("another invocation is telling the catalog of this job")
-        elif job.time_left() < SHORTEST_NOTIFY + RECORDING:
+        elif job.time_left() < SHORTEST_NOTIFY + CLAIMING + RECORDING:
             hindrance = OutOfTime("no time left to tell the catalog")
             catalog = unclaimed(notification, catalog, job.begun)
         else:
