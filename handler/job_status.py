@@ -66,41 +66,25 @@ class UnreadableStatus(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a walk over a job's events has come.
+    """How far a walk over a job's events has come."""
 
-    Attributes:
-        attempt: the number of the current attempt; the first is 1.
-        steps: the steps of the current attempt, each with its newest event where that is still known.
-    """
-
-    attempt: int
-    steps: Mapping[Step, Event | None]
+    attempt: int  # the number of the current attempt; the first is 1
+    steps: Mapping[Step, Event | None]  # those of the current attempt, each with its newest event if known
 
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """What is known of a job.
+    """What is known of a job."""
 
-    Attributes:
-        events: its newest events, in order.
-        pinned: the deciding event, where it is older than all of these.
-        dropped: what the events before these amounted to.
-        catalog: the object's `catalog` section; empty before SUCCESS.
-    """
-
-    events: tuple[Event, ...] = ()
-    pinned: Event | None = None
-    dropped: Progress | None = None
-    catalog: Mapping[str, Any] = field(default_factory=dict)
+    events: tuple[Event, ...] = ()  # its newest events, in order
+    pinned: Event | None = None  # the deciding event, where it is older than all of these
+    dropped: Progress | None = None  # what the events before these amounted to
+    catalog: Mapping[str, Any] = field(default_factory=dict)  # the object's section; empty before SUCCESS
 
     @property
     def history(self) -> tuple[Event, ...]:
         """All events that are still known, in order."""
         return self.events if self.pinned is None else (self.pinned, *self.events)
-
-    def has(self, message_id: str) -> bool:
-        """Tell whether a message is in the history."""
-        return any(event.message_id == message_id for event in self.history)
 
 
 def read(body: bytes, last_modified: int) -> JobStatus:

@@ -50,34 +50,21 @@ STEPS: Final[Mapping[tuple[str, str], Step]] = {
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One message about a job.
+    """One message about a job."""
 
-    Attributes:
-        message_id: SQS's messageId.
-        sent_at: SQS's SentTimestamp, in milliseconds since the epoch: the only clock there is.
-        step: its stage and status.
-        fields: all that the message says but its jobId, as it came.
-    """
-
-    message_id: str
-    sent_at: int
-    step: Step
-    fields: Mapping[str, Any]
+    message_id: str  # SQS's messageId
+    sent_at: int  # SQS's SentTimestamp, in milliseconds since the epoch: the only clock there is
+    step: Step  # its stage and status
+    fields: Mapping[str, Any]  # all that the message says but its jobId, as it came
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message that was understood.
+    """A message that was understood."""
 
-    Attributes:
-        job_id: the job it is about; safe to be part of an S3 key.
-        event: what it says.
-        recovered: whether it arrived as malformed JSON.
-    """
-
-    job_id: str
-    event: Event
-    recovered: bool
+    job_id: str  # the job it is about; safe to be part of an S3 key
+    event: Event  # what it says
+    recovered: bool  # whether it arrived as malformed JSON
 
 
 def parse(message_id: str, sent_timestamp: object, body: object) -> Message:

@@ -27,17 +27,11 @@ class CatalogState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """What the catalog is to be told.
+    """What the catalog is to be told."""
 
-    Attributes:
-        message_id: of the mosaic FINISHED that it comes from.
-        uri: the job's tile URL, as in its TileJSON.
-        images: the source images, as the catalog knows them.
-    """
-
-    message_id: str
-    uri: str
-    images: tuple[str, ...]
+    message_id: str  # of the mosaic FINISHED that it comes from
+    uri: str  # the job's tile URL, as in its TileJSON
+    images: tuple[str, ...]  # the source images, as the catalog knows them
 
     @property
     def payload(self) -> dict[str, Any]:

@@ -26,17 +26,11 @@ class Outcome(StrEnum):
 
 @dataclass
 class Report:
-    """What came of some messages.
+    """What came of some messages."""
 
-    Attributes:
-        failed: the messages that failed, by messageId, each with its reason.
-        outcomes: all that happened, once for each time.
-        lags: for each message published, the milliseconds since it was sent.
-    """
-
-    failed: dict[str, Exception] = field(default_factory=dict)
-    outcomes: list[Outcome] = field(default_factory=list)
-    lags: list[int] = field(default_factory=list)
+    failed: dict[str, Exception] = field(default_factory=dict)  # by messageId, each with its reason
+    outcomes: list[Outcome] = field(default_factory=list)  # all that happened, once for each time
+    lags: list[int] = field(default_factory=list)  # milliseconds from sent to published, of each message
 
     def add(self, other: "Report") -> None:
         """Take over what came of other messages."""

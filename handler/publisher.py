@@ -38,42 +38,25 @@ _CATALOG_OUTCOMES = {
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A job in hand.
+    """A job in hand."""
 
-    Attributes:
-        job_id: which.
-        events: what its messages say, by messageId.
-        time_left: gives the seconds left to this invocation.
-        claimant: this invocation's name in a claim.
-        begun: now, in milliseconds since the epoch.
-        until: when the invocation ends, likewise, and so a claim.
-    """
-
-    job_id: str
-    events: Mapping[str, Event]
-    time_left: Callable[[], float]
-    claimant: str
-    begun: int
-    until: int
+    job_id: str  # which
+    events: Mapping[str, Event]  # what its messages say, by messageId
+    time_left: Callable[[], float]  # gives the seconds left to this invocation
+    claimant: str  # this invocation's name in a claim
+    begun: int  # now, in milliseconds since the epoch
+    until: int  # when the invocation ends, likewise, and so a claim
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What one attempt at the status object found.
+    """What one attempt at the status object found."""
 
-    Attributes:
-        status: what the job's status is to be.
-        new: the messages that were not known before.
-        replaced: what was wrong with the stored object, if it is nobody's status object.
-        notification: what these messages make us tell the catalog.
-        hindrance: why that can't be done now.
-    """
-
-    status: JobStatus
-    new: frozenset[str]
-    replaced: str | None
-    notification: Notification | None = None
-    hindrance: RetryLater | None = None
+    status: JobStatus  # what the job's status is to be
+    new: frozenset[str]  # the messages that were not known before
+    replaced: str | None  # what was wrong with the stored object, if it is nobody's status object
+    notification: Notification | None = None  # what these messages make us tell the catalog
+    hindrance: RetryLater | None = None  # why that can't be done now
 
 
 class Publisher:
@@ -174,7 +157,7 @@ class Publisher:
     def _plan(self, job: _Job, stored: StoredObject | None) -> _Plan:
         before, replaced = _read(stored)
         status = fold(before, job.events.values())
-        new = frozenset(name for name in job.events if not before.has(name))
+        new = frozenset(job.events).difference(event.message_id for event in before.history)
         plan = _Plan(status, new, replaced)
         notification = due(job.job_id, status, self._tiles_base)
         # Only the deciding message drives its notification: until the catalog was told, it is in the queue,

@@ -18,29 +18,17 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The function's settings.
+    """The function's settings."""
 
-    Attributes:
-        region: the AWS region.
-        endpoint_url: a server to use in place of AWS, if any.
-        bucket: the bucket of the status objects.
-        prefix: what their keys begin with.
-        catalog_url: the base URL of the OAM catalog.
-        token: the catalog's bearer token; empty if nothing is sent.
-        mock_catalog: whether to send nothing to the catalog.
-        tiles_base: what replaces scheme, host and bucket of an S3 target, if anything.
-        debug: whether to log at DEBUG.
-    """
-
-    region: str
-    endpoint_url: str | None
-    bucket: str
-    prefix: str
-    catalog_url: str
-    token: str = field(repr=False)
-    mock_catalog: bool
-    tiles_base: str | None
-    debug: bool
+    region: str  # the AWS region
+    endpoint_url: str | None  # a server to use in place of AWS, if any
+    bucket: str  # the bucket of the status objects
+    prefix: str  # what their keys begin with
+    catalog_url: str  # the base URL of the OAM catalog
+    token: str = field(repr=False)  # the catalog's bearer token; empty if nothing is sent
+    mock_catalog: bool  # whether to send nothing to the catalog
+    tiles_base: str | None  # what replaces scheme, host and bucket of an S3 target, if anything
+    debug: bool  # whether to log at DEBUG
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:

@@ -34,32 +34,20 @@ class StatusConflict(StatusStoreError):
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """A status object as it was read.
+    """A status object as it was read."""
 
-    Attributes:
-        body: its content.
-        etag: what a conditional write names it by.
-        last_modified: when it was written, in milliseconds since the epoch.
-    """
-
-    body: bytes
-    etag: str
-    last_modified: int
+    body: bytes  # its content
+    etag: str  # what a conditional write names it by
+    last_modified: int  # when it was written, in milliseconds since the epoch
 
 
 @dataclass(frozen=True, slots=True)
 class Update(Generic[Result]):
-    """What came of an update.
+    """What came of an update."""
 
-    Attributes:
-        result: what the change gave beside the new body.
-        written: whether anything had changed.
-        conflicts: how many attempts were lost to other writers.
-    """
-
-    result: Result
-    written: bool
-    conflicts: int
+    result: Result  # what the change gave beside the new body
+    written: bool  # whether anything had changed
+    conflicts: int  # how many attempts were lost to other writers
 
 
 class StatusStore:
