@@ -32,7 +32,15 @@ start: setup ## Poll the queue that .env names; with nothing configured, run an 
 
 .PHONY: send
 send: setup ## Put an event file's messages on the local queue: make send EVENT=events/full-job.json
-	@$(BIN)/python -m local.send $(or $(EVENT),$(error Say which event: make send EVENT=events/full-job.json))
+	@$(BIN)/python -m local.send $(or $(EVENT),$(error Say which event: make send EVENT=events/full-job.json)) $(ARGS)
+
+.PHONY: show
+show: setup ## Print all local jobs, or one job's status object: make show JOB=test-job
+	@$(BIN)/python -m local.show $(JOB) $(ARGS)
+
+.PHONY: events
+events: setup ## Write events/*.json again
+	@$(BIN)/python -m local.make_events
 
 .PHONY: check
 check: setup ## Check format, lint and types

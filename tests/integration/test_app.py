@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import handler.app
 from handler.publisher import Publisher
 from handler.settings import SettingsError
 from tests.conftest import TOKEN, Aws
@@ -40,8 +41,6 @@ class Function:
     @functools.cached_property
     def module(self) -> ModuleType:
         # At the first use, since a Powertools logger holds on to the stdout that it was made with.
-        import handler.app
-
         logging.Logger.manager.loggerDict.pop(handler.app.SERVICE)
         return importlib.reload(handler.app)
 

@@ -18,8 +18,8 @@ from handler.publisher import Publisher
 from handler.status_store import StatusStore, StatusStoreError
 from tests.conftest import TOKEN, Aws
 from tests.factories import NOON, event
-from tests.integration.scripted_catalog import Answer, ScriptedCatalog
 from tests.integration.fault_proxy import Fault, FaultProxy
+from tests.integration.scripted_catalog import Answer, ScriptedCatalog
 
 URI = "https://oam-tiles.s3.amazonaws.com/test-job/{z}/{x}/{y}.png"
 PAYLOAD = {
@@ -128,7 +128,7 @@ def test_the_claim_is_in_the_same_write_as_success_and_ends_with_the_invocation(
 
 def test_a_catalog_that_knows_is_not_told_again(stage: Stage) -> None:
     stage.publish(finished())
-    # WHEN the message is redelivered, and redriven from the dead-letter queue with its images in another order
+    # WHEN the message is redelivered, and redriven, its images in another order
     assert not stage.publish(finished())
     assert not stage.publish(finished("redriven", 99, images=list(reversed(finished().fields["images"]))))
     # THEN
@@ -339,7 +339,7 @@ def test_a_job_is_not_begun_without_the_time_for_it(stage: Stage) -> None:
 def test_a_notification_is_not_begun_without_the_time_for_it_but_the_status_is_written(stage: Stage) -> None:
     # WHEN five seconds are left
     failed = stage.publish(finished(), time_left=5)
-    # THEN people see their tiles, the message comes back, and its redelivery need not wait for a claim to expire
+    # THEN people see their tiles, and the message that comes back need not wait for a claim to expire
     assert isinstance(failed["done"], OutOfTime)
     assert stage.status()["status"] == "SUCCESS"
     assert (stage.section()["state"], stage.section()["attempts"]) == ("PENDING", 0)

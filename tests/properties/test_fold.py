@@ -43,7 +43,7 @@ def as_dict(found: Event) -> dict[str, Any]:
         "id": found.message_id,
         "at": found.sent_at,
         "step": RANK.index(f"{found.fields['stage']} {found.fields['status']}"),
-        **{"fields": found.fields},
+        "fields": found.fields,
     }
 
 

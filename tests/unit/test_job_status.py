@@ -200,9 +200,20 @@ def test_a_message_outranks_the_older_systems_success_which_names_no_images() ->
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"not json", b"[]", b"null", b"\x1f\x8b\x08gzip", b"\xff\xfe{}", b"{}", b'{"status": "ODD", "stage": "chunk"}',
-     b'{"stage": ["chunk"], "status": {}}', b"[" * 100_000, b'{"a": NaN, "stage": "chunk", "status": "STARTED"}'],
-)  # fmt: skip
+    [
+        b"",
+        b"not json",
+        b"[]",
+        b"null",
+        b"\x1f\x8b\x08gzip",
+        b"\xff\xfe{}",
+        b"{}",
+        b'{"status": "ODD", "stage": "chunk"}',
+        b'{"stage": ["chunk"], "status": {}}',
+        b"[" * 100_000,
+        b'{"a": NaN, "stage": "chunk", "status": "STARTED"}',
+    ],
+)
 def test_what_is_nobodys_status_object_is_refused_with_a_reason(body: bytes) -> None:
     with pytest.raises(UnreadableStatus, match=r"\w"):
         read(body, NOON)

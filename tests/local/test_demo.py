@@ -1,0 +1,105 @@
+"""The demo itself, as people run it."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ESCAPE = "\x1b"
+
+WITH_A_WRONG_EXPECTATION = """
+import sys
+from dataclasses import replace
+from local.demo import main
+from local.scenario import SCENARIO, Expected
+wrong = replace(SCENARIO.jobs[2], expected=Expected("chunk", "FAILED", error="another error"))
+sys.exit(main(replace(SCENARIO, jobs=(wrong, *SCENARIO.jobs[3:]), poison=SCENARIO.poison[:1])))
+"""
+
+
+def test_it_ends_well_and_a_pipe_gets_plain_lines(tmp_path: Path) -> None:
+    # GIVEN an environment that points elsewhere
+    environment = os.environ | {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_PROFILE": "nobody",
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "OAM_CATALOG_URL": "http://127.0.0.1:9",
+        "MOCK_OAM_API": "true",
+        "POWERTOOLS_LOG_LEVEL": "INFO",
+    }
+    log = tmp_path / "log" / "demo.log"
+
+    # WHEN the demo runs in a pipe
+    command = [sys.executable, "-m", "local.demo", "--seed", "3", "--log", str(log)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+
+    # THEN everything ended as it must, in plain lines, and the function's log is in its file alone
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "Everything ended as its messages say" in run.stdout
+    assert "../escape" in run.stdout
+    assert "not 1 to 256" in run.stdout
+    assert "WRONG" not in run.stdout
+    assert ESCAPE not in run.stdout
+    assert '"level"' not in run.stdout
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    assert any(line.get("message") == "Job status published" for line in lines)
+    assert any("_aws" in line for line in lines)
+
+
+def test_a_wrong_expectation_is_told_and_exits_1(tmp_path: Path) -> None:
+    # GIVEN a scenario that expects another error of a job than its messages say
+    command = [sys.executable, "-c", WITH_A_WRONG_EXPECTATION, "--log", str(tmp_path / "demo.log")]
+
+    # WHEN the demo runs
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    # THEN it says what is wrong, and that alone
+    assert (run.returncode, run.stderr) == (1, "")
+    assert run.stdout.count("WRONG") == 1
+    assert "WRONG  chunk-fails" in run.stdout
+    assert "not 'another error'" in run.stdout
+
+
+def test_a_terminal_gets_a_table(tmp_path: Path) -> None:
+    # GIVEN a terminal
+    main, terminal = pty.openpty()
+    command = [sys.executable, "-m", "local.demo", "--log", str(tmp_path / "demo.log")]
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
+
+    # WHEN the demo runs in it
+    with subprocess.Popen(command, stdout=terminal, stderr=terminal, env=environment) as process:
+        os.close(terminal)
+        shown = b""
+        while True:
+            try:
+                chunk = os.read(main, 65_536)
+            except OSError:  # Linux's way to say that nobody has the terminal open any more
+                break
+            if not chunk:
+                break
+            shown += chunk
+    os.close(main)
+
+    # THEN it draws a table, and no line of the function's log
+    assert process.returncode == 0
+    text = re.sub(rf"{ESCAPE}\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert ESCAPE not in text
+    assert "┃ job " in text
+    assert re.search(r"│ not-yet-indexed +│ COMPLETE │ SUCCESS +│ 1 +│ NOTIFIED \(POST 2\) +│", text)
+    assert '"level"' not in text
+
+
+def test_a_log_that_cannot_be_written_is_told_without_a_traceback(tmp_path: Path) -> None:
+    # GIVEN a folder where the log is to be
+    command = [sys.executable, "-m", "local.demo", "--log", str(tmp_path)]
+
+    # WHEN the demo runs
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    # THEN it says so
+    assert run.returncode == 1
+    assert "Is a directory" in run.stderr
+    assert "Traceback" not in run.stderr

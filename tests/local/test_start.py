@@ -1,0 +1,329 @@
+"""`make start`, `make send` and `make show`, as people run them: as processes."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.aws_server import aws_server
+from local.embedded import BUCKET, PREFIX, QUEUE, s3_client, sqs_client
+from local.make_events import FOLDER
+
+ROOT = FOLDER.parent
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Give an environment in which nothing is configured."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "OAM_"))}
+    return clean | {"PYTHONPATH": str(ROOT), "AWS_EC2_METADATA_DISABLED": "true"} | more
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a module to its end in a folder without `.env`."""
+
+    def run_module(module: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", module, *arguments],
+            cwd=tmp_path,
+            env=environment(**variables),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    return run_module
+
+
+@contextmanager
+def started(folder: Path, *arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """Run `make start`'s program; whatever happens it ends with the context."""
+    out, errors = folder / "out", folder / "errors"
+    with (
+        out.open("w") as out_file,
+        errors.open("w") as errors_file,
+        subprocess.Popen(
+            [sys.executable, "-m", "local.start", *arguments],
+            cwd=folder,
+            env=environment(**variables),
+            stdout=out_file,
+            stderr=errors_file,
+            text=True,
+        ) as process,
+    ):
+        try:
+            wait_for(lambda: "Ctrl-C ends it" in errors.read_text() or process.poll() is not None)
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 20) -> Any:
+    """Wait until a condition holds, and give what it gave."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not happen")
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def test_an_embedded_stack_publishes_what_is_sent_to_it_until_it_is_interrupted(
+    tmp_path: Path, port: int, run: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    # GIVEN nothing configured but an AWS profile, and the program running
+    option = ("--port", str(port))
+    with started(tmp_path, *option, AWS_PROFILE="mine") as process:
+        # WHEN an event file is sent
+        sent = run("local.send", str(FOLDER / "full-job.json"), *option)
+
+        # THEN it says so, in the order of the SentTimestamps
+        assert (sent.returncode, sent.stderr) == (0, "")
+        assert [line.split('"')[11] for line in sent.stdout.splitlines()] == [
+            "STARTED", "FINISHED", "STARTED", "FINISHED"
+        ]  # fmt: skip
+
+        # AND the job's status is published, and the catalog told
+        def told() -> Any:
+            shown = run("local.show", "test-job", *option)
+            status = json.loads(shown.stdout) if shown.returncode == 0 else {}
+            return status if status.get("catalog", {}).get("state") == "NOTIFIED" else None
+
+        assert wait_for(told)["status"] == "SUCCESS"
+        assert "test-job" in run("local.show", *option).stdout
+        s3_client(f"http://127.0.0.1:{port}").head_object(Bucket=BUCKET, Key=f"{PREFIX}/test-job-status.json")
+
+        # AND Ctrl-C ends it at once, though it is in a long poll
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+    errors = (tmp_path / "errors").read_text()
+    assert "test-job: COMPLETE SUCCESS, attempt 1, catalog NOTIFIED" in errors
+    assert "Traceback" not in errors
+    # AND the function's log alone is on stdout
+    assert all(json.loads(line) for line in (tmp_path / "out").read_text().splitlines())
+
+
+def test_sigterm_ends_it_too(tmp_path: Path, port: int) -> None:
+    with started(tmp_path, "--port", str(port)) as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+def test_a_busy_port_is_told(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    # GIVEN a port that somebody listens on
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        # WHEN the program is to have it
+        result = run("local.start", "--port", str(port))
+
+    # THEN it says so
+    assert result.returncode == 1
+    assert f"Cannot serve on 127.0.0.1:{port}: Address already in use" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_part_of_the_configuration_is_not_enough_and_all_that_is_missing_is_named(
+    run: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    # WHEN only the bucket is configured
+    result = run("local.start", OAM_STATUS_BUCKET="bucket", OAM_STATUS_PREFIX="")
+
+    # THEN all that is missing is named at once, and no embedded stack is run
+    assert result.returncode == 2
+    for name in (
+        "OAM_STATUS_SQS_QUEUE_URL",
+        "OAM_STATUS_PREFIX",
+        "AWS_DEFAULT_REGION",
+        "OAM_API_TOKEN",
+        "AWS_ACCESS_KEY_ID",
+    ):
+        assert f"{name} " in result.stderr, name
+    assert "embedded stack, which" not in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+REAL = {
+    "AWS_ACCESS_KEY_ID": "x",
+    "AWS_SECRET_ACCESS_KEY": "x",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "OAM_STATUS_BUCKET": "real-bucket",
+    "OAM_STATUS_PREFIX": "real",
+    "MOCK_OAM_API": "true",
+}
+
+
+def test_a_queue_that_does_not_answer_is_told(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    # GIVEN everything configured, but nobody listening
+    url = "http://127.0.0.1:9"
+
+    # WHEN the program is started
+    result = run("local.start", AWS_ENDPOINT_URL=url, OAM_STATUS_SQS_QUEUE_URL=f"{url}/1/q", **REAL)
+
+    # THEN it says so
+    assert result.returncode == 2
+    assert f"Cannot read the queue {url}/1/q" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_with_an_env_file_it_polls_the_queue_that_is_named_there(tmp_path: Path) -> None:
+    # GIVEN a queue and a bucket somewhere else, and a .env that names them
+    with aws_server() as url:
+        s3, sqs = s3_client(url), sqs_client(url)
+        s3.create_bucket(Bucket="real-bucket")
+        queue_url = sqs.create_queue(QueueName=f"{QUEUE}-real")["QueueUrl"]
+        variables = REAL | {"AWS_ENDPOINT_URL": url, "OAM_STATUS_SQS_QUEUE_URL": queue_url}
+        (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
+
+        # WHEN the program runs, and a message is sent there
+        with started(tmp_path) as process:
+            subprocess.run(
+                [sys.executable, "-m", "local.send", str(FOLDER / "chunk-started.json")],
+                cwd=tmp_path,
+                env=environment(),
+                check=True,
+                timeout=30,
+                capture_output=True,
+            )
+
+            # THEN it is published there
+            wait_for(lambda: s3.list_objects_v2(Bucket="real-bucket").get("Contents"))
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 0
+        (listed,) = s3.list_objects_v2(Bucket="real-bucket")["Contents"]
+        assert listed["Key"] == "real/test-job-status.json"
+
+
+@contextmanager
+def working(folder: Path, port: int, seconds: float) -> Iterator[subprocess.Popen[str]]:
+    """Run the program, and have it at work on a message, which takes it so long."""
+    slow = (
+        "import sys, time, handler.app as app, local.start\n"
+        "handler = app.lambda_handler\n"
+        "def slow(event, context):\n"
+        "    print('working', flush=True)\n"
+        f"    time.sleep({seconds})\n"
+        "    return handler(event, context)\n"
+        "app.lambda_handler = slow\n"
+        "sys.exit(local.start.main())\n"
+    )
+    command = [sys.executable, "-c", slow, "--port", str(port)]
+    with subprocess.Popen(
+        command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stderr
+            assert process.stdout
+            while "Ctrl-C ends it" not in process.stderr.readline():
+                assert process.poll() is None
+            sqs = sqs_client(f"http://127.0.0.1:{port}")
+            queue_url = sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"]
+            body = '{"jobId": "slow-job", "stage": "chunk", "status": "STARTED"}'
+            sqs.send_message(QueueUrl=queue_url, MessageBody=body)
+            assert process.stdout.readline() == "working\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_signal_lets_the_batch_in_hand_finish(tmp_path: Path, port: int) -> None:
+    # GIVEN the program at work on a message
+    with working(tmp_path, port, seconds=1) as process:
+        # WHEN it is interrupted
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=15)
+
+    # THEN it has done that message before it ended
+    assert process.returncode == 0
+    assert "Ending after the batch in hand" in errors
+    assert "1 messages done" in errors
+    assert "slow-job: chunk STARTED" in errors
+
+
+def test_a_second_signal_does_not_wait_for_the_batch(tmp_path: Path, port: int) -> None:
+    # GIVEN the program at work on a message, for long
+    with working(tmp_path, port, seconds=60) as process:
+        # WHEN it is interrupted twice
+        process.send_signal(signal.SIGINT)
+        assert process.stderr
+        assert "Ending after the batch in hand" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+
+        # THEN it ends at once
+        assert process.wait(5) == 130
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "No such file"),
+        ("{", "is not JSON"),
+        ("[]", "is not an SQS event"),
+        ('{"Records": [{"eventSource": "aws:s3"}]}', "is not an SQS event"),
+    ],
+)
+def test_a_file_that_is_no_sqs_event_is_not_sent(
+    tmp_path: Path, run: Callable[..., subprocess.CompletedProcess[str]], content: str | None, reason: str
+) -> None:
+    # GIVEN such a file
+    path = tmp_path / "event.json"
+    if content is not None:
+        path.write_text(content)
+
+    # WHEN it is to be sent
+    result = run("local.send", str(path))
+
+    # THEN the reason is told
+    assert result.returncode == 1
+    assert reason in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("module", ["local.send", "local.show"])
+def test_where_nothing_listens_that_is_told(
+    run: Callable[..., subprocess.CompletedProcess[str]], module: str, port: int
+) -> None:
+    # WHEN there is no embedded stack
+    arguments = [str(FOLDER / "full-job.json")] if module == "local.send" else []
+    result = run(module, *arguments, "--port", str(port))
+
+    # THEN both say so, and how to start one
+    assert result.returncode == 1
+    assert "make start" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_sample_env_names_every_variable_and_configures_nothing(
+    tmp_path: Path, run: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    # GIVEN sample.env as .env, as it stands
+    sample = (ROOT / "sample.env").read_text()
+    (tmp_path / ".env").write_text(sample)
+
+    # WHEN something is to be sent
+    result = run("local.send", str(FOLDER / "full-job.json"), "--port", "9")
+
+    # THEN it goes to the embedded stack
+    assert "Nothing listens at http://127.0.0.1:9" in result.stderr
+    for name in (
+        "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL",
+        "OAM_STATUS_SQS_QUEUE_URL", "OAM_CATALOG_URL", "OAM_API_TOKEN", "OAM_STATUS_BUCKET",
+        "OAM_STATUS_PREFIX", "OAM_TILES_URL", "DEBUG", "MOCK_OAM_API",
+    ):  # fmt: skip
+        assert f"\n{name}=" in sample or f"\n#{name}=" in sample, name
