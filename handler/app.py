@@ -13,6 +13,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
 from aws_lambda_powertools.utilities.data_classes import SQSEvent
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
@@ -22,6 +23,7 @@ from handler.outcomes import Report
 from handler.publisher import Publisher
 from handler.settings import Settings, read_settings
 from handler.status_store import StatusStore
+from handler.tokens import SecretToken, Token
 
 WORKERS = 32  # jobs at once; each has at most one request under way
 ANSWERING = 0.5  # seconds kept back to log, count and answer
@@ -52,13 +54,27 @@ def wire(settings: Settings) -> Batch:
         store=StatusStore(s3, settings.bucket, settings.prefix),
         catalog=MockCatalog(logger)
         if settings.mock_catalog
-        else Catalog(settings.catalog_url, settings.token, WORKERS),
+        else Catalog(settings.catalog_url, _token(settings), WORKERS),
         tiles_base=settings.tiles_base,
         clock=lambda: time.time_ns() // 1_000_000,
         new_claimant=lambda: uuid.uuid4().hex,
         logger=logger,
     )
     return Batch(publisher, WORKERS, logger)
+
+
+def _token(settings: Settings) -> Token:
+    if settings.token or settings.token_secret is None:
+        return lambda _: settings.token
+
+    def make_provider() -> SecretsProvider:
+        config = Config(
+            connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2}
+        )
+        secrets_manager = boto3.client("secretsmanager", region_name=settings.region, config=config)
+        return SecretsProvider(boto3_client=secrets_manager)
+
+    return SecretToken(settings.token_secret, make_provider)
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 import html
 import json
 import random
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from urllib3.util import Retry
 
 from handler.errors import RetryLater
 from handler.notification import CatalogState, Notification
+from handler.tokens import Token
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -42,32 +44,20 @@ class CatalogClaimed(RetryLater):
 
 
 class Catalog:
-    """The catalog itself.
+    """The catalog itself; shared by threads.
 
     Args:
         url: its base URL.
-        token: its bearer token; printable ASCII.
+        token: gives its bearer token.
         connections: how many threads may use it at once.
     """
 
     done = CatalogState.NOTIFIED
 
-    def __init__(self, url: str, token: str, connections: int) -> None:
+    def __init__(self, url: str, token: Token, connections: int) -> None:
         self._url = f"{url.rstrip('/')}/tms"
-        self._secrets = {
-            token,
-            json.dumps(token)[1:-1],
-            quote(token),
-            quote(token, safe=""),
-            html.escape(token),
-        }
-
-        def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
-            request.headers["Authorization"] = f"Bearer {token}"
-            return request
-
+        self._token = token
         self._session = requests.Session()
-        self._session.auth = authorize  # not a header: requests would put a .netrc's password in its place
         adapter = HTTPAdapter(
             pool_connections=1,
             pool_maxsize=connections,
@@ -85,9 +75,9 @@ class Catalog:
     def notify(self, notification: Notification, seconds: float) -> None:
         """Send a notification.
 
-        Connection errors, 429, 502, 503 and 504 are tried again at once, twice at the most. A redirect is not
-        followed: requests would turn the POST into a GET, get the catalog's listing with a 200, and nothing
-        would have been registered.
+        Connection errors, 429, 502, 503 and 504 are tried again at once, twice at the most; a 401 once, if
+        the token has changed. A redirect is not followed: requests would turn the POST into a GET, get the
+        catalog's listing with a 200, and nothing would have been registered.
 
         Args:
             notification: what to say.
@@ -95,21 +85,42 @@ class Catalog:
 
         Raises:
             CatalogError: on anything but a 2xx; its text begins with the status code, and holds no token.
+            TokenUnavailable: when there is no token to send.
         """
-        # Whatever the catalog does, all waits and requests fit into the time there is.
+        end = time.monotonic() + seconds
+        token = self._token(None)
+        status, text = self._post(notification, token, end)
+        if status == 401 and (newer := self._token(token)) != token:
+            status, text = self._post(notification, newer, end)
+        if not 200 <= status < 300:
+            raise CatalogError(f"HTTP {status}: {text}"[:_ERROR_CHARACTERS])
+
+    def _post(self, notification: Notification, token: str, end: float) -> tuple[int, str]:
+        """Send a notification with a token; give the answer's status and text."""
+
+        def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
+            request.headers["Authorization"] = f"Bearer {token}"
+            return request
+
+        seconds = end - time.monotonic()
         if seconds < SHORTEST_NOTIFY:
             raise CatalogError("no time was left to ask")
+        # Whatever the catalog does, all waits and requests fit into the time there is.
         share = (seconds - _RETRIES * LONGEST_RETRY_AFTER) / (_RETRIES + 1)
         timeout = (min(CONNECT_TIMEOUT, share / 3), min(READ_TIMEOUT, share * 2 / 3))
         try:
             with self._session.post(
-                self._url, json=notification.payload, timeout=timeout, allow_redirects=False, stream=True
+                self._url,
+                json=notification.payload,
+                auth=authorize,  # not a header: requests would put a .netrc's password in its place
+                timeout=timeout,
+                allow_redirects=False,
+                stream=True,
             ) as answer:
-                text = self._start_of(answer)
+                return answer.status_code, _without(token, self._start_of(answer))
         except requests.RequestException as error:
-            raise CatalogError(self._without_token(f"{type(error).__name__}: {error}")) from None
-        if not 200 <= answer.status_code < 300:
-            raise CatalogError(self._without_token(f"HTTP {answer.status_code}: {text}"))
+            text = _without(token, f"{type(error).__name__}: {error}")
+            raise CatalogError(text[:_ERROR_CHARACTERS]) from None
 
     def _start_of(self, answer: requests.Response) -> str:
         try:
@@ -117,12 +128,6 @@ class Catalog:
         except requests.RequestException as error:  # the status is what counts, and it is there
             return f"(body: {type(error).__name__})"
         return bytes(content).decode(errors="replace")
-
-    def _without_token(self, text: str) -> str:
-        """Cut a text short, but first blot out the token: a cut may leave half of it."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text[:_ERROR_CHARACTERS]
 
 
 class MockCatalog:
@@ -166,3 +171,10 @@ class _ShortRetry(Retry):
         if response is not None and (self.get_retry_after(response) or 0) > LONGEST_RETRY_AFTER:
             raise MaxRetryError(_pool, url or "", ResponseError("Retry-After is too long"))  # type: ignore[arg-type]
         return super().increment(method, url, response, error, _pool, _stacktrace)
+
+
+def _without(token: str, text: str) -> str:
+    """Blot out a token, however it is written; before any cut, which may leave half of it."""
+    for written in {token, json.dumps(token)[1:-1], quote(token), quote(token, safe=""), html.escape(token)}:
+        text = text.replace(written, "***")
+    return text

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from handler.catalog import SHORTEST_NOTIFY, Catalog, CatalogClaimed, CatalogError, MockCatalog
+from handler.catalog import SHORTEST_NOTIFY, Catalog, CatalogClaimed, MockCatalog
 from handler.errors import OutOfTime, RetryLater
 from handler.job_status import JobStatus, UnreadableStatus, deciding, fold, read, to_json
 from handler.messages import Event
@@ -182,10 +182,10 @@ class Publisher:
     ) -> None:
         """Tell the catalog, and record what came of it."""
         state: CatalogState = self._catalog.done
-        failure: CatalogError | None = None
+        failure: RetryLater | None = None
         try:
             self._catalog.notify(notification, job.time_left() - RECORDING)
-        except CatalogError as error:
+        except RetryLater as error:
             state, failure = CatalogState.FAILED, error
         report.outcomes.append(_CATALOG_OUTCOMES[state])
         now, said = self._clock(), None if failure is None else str(failure)

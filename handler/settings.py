@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from handler.tokens import SENDABLE
+
 DEFAULT_CATALOG_URL = "https://api.openaerialmap.org"
 DEBUG_NAMESPACE = "oam:publisher"
 
@@ -25,7 +27,8 @@ class Settings:
     bucket: str  # the bucket of the status objects
     prefix: str  # what their keys begin with
     catalog_url: str  # the base URL of the OAM catalog
-    token: str = field(repr=False)  # the catalog's bearer token; empty if nothing is sent
+    token: str = field(repr=False)  # the catalog's bearer token, if it is given as it is
+    token_secret: str | None  # else the ARN of the secret that holds it
     mock_catalog: bool  # whether to send nothing to the catalog
     tiles_base: str | None  # what replaces scheme, host and bucket of an S3 target, if anything
     debug: bool  # whether to log at DEBUG
@@ -51,6 +54,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         prefix=values["OAM_STATUS_PREFIX"],
         catalog_url=values["OAM_CATALOG_URL"].rstrip("/") or DEFAULT_CATALOG_URL,
         token=values["OAM_API_TOKEN"],
+        token_secret=values["OAM_API_TOKEN_SECRET_ARN"] or None,
         mock_catalog=values["MOCK_OAM_API"].lower() == "true",
         tiles_base=values["OAM_TILES_URL"].rstrip("/") or None,
         debug=_is_debugged(values["DEBUG"]),
@@ -69,11 +73,11 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         "OAM_TILES_URL is not an http(s):// URL without user, query and fragment": (
             settings.tiles_base is not None and not _is_base_url(settings.tiles_base)
         ),
-        "OAM_API_TOKEN is not set (MOCK_OAM_API=true does without)": (
-            not settings.token and not settings.mock_catalog
+        "OAM_API_TOKEN is not set, nor OAM_API_TOKEN_SECRET_ARN (MOCK_OAM_API=true does without)": not (
+            settings.token or settings.token_secret or settings.mock_catalog
         ),
         "OAM_API_TOKEN has a character that can't stand in an HTTP header": (
-            not re.fullmatch(r"[!-~]*", settings.token)
+            bool(settings.token) and not SENDABLE.fullmatch(settings.token)
         ),
         "MOCK_OAM_API is neither true nor false": (
             values["MOCK_OAM_API"].lower() not in {"", "true", "false"}

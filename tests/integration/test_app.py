@@ -275,6 +275,31 @@ def test_the_token_is_nowhere_even_if_the_catalog_echoes_it_at_debug(
     assert function.catalog.requests[0].headers["Authorization"] == f"Bearer {TOKEN}"
 
 
+def test_the_token_is_read_from_its_secret_when_a_job_is_finished(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a token that is in Secrets Manager, and not in the function's configuration
+    secret = function.aws.client("secretsmanager").create_secret(Name=uuid.uuid4().hex, SecretString="kept")
+    monkeypatch.delenv("OAM_API_TOKEN")
+    monkeypatch.setenv("OAM_API_TOKEN_SECRET_ARN", secret["ARN"])
+    # WHEN
+    assert function.invoke(record(body("mosaic", "FINISHED"))) == []
+    # THEN
+    assert function.catalog.requests[0].headers["Authorization"] == "Bearer kept"
+
+
+def test_a_secret_that_cannot_be_read_fails_the_message_and_is_said_in_the_object(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OAM_API_TOKEN")
+    monkeypatch.setenv("OAM_API_TOKEN_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:123456789012:secret:no")
+    done = record(body("mosaic", "FINISHED"))
+    assert function.invoke(done) == [done["messageId"]]
+    section = function.status("test-job")["catalog"]
+    assert section["state"] == "FAILED"
+    assert "secret:no can't be read" in section["error"]
+
+
 def test_the_tiles_url_setting_reaches_status_and_catalog(
     function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,7 +44,7 @@ class Stage:
             store=StatusStore(
                 self.aws.client("s3", self.proxy.url), self.aws.bucket, "status", sleep=lambda _: None
             ),
-            catalog=MockCatalog(logger) if mock else Catalog(self.catalog.url, TOKEN, 4),
+            catalog=MockCatalog(logger) if mock else Catalog(self.catalog.url, lambda _: TOKEN, 4),
             tiles_base=None,
             clock=lambda: self.now,
             new_claimant=lambda: uuid.uuid4().hex,
