@@ -71,10 +71,8 @@ def is_told(catalog: Mapping[str, Any], notification: Notification, done: Catalo
         notification: what the catalog must know.
         done: the state that a success leads to: NOTIFIED, or MOCKED where nothing is sent.
     """
-    return catalog.get("digest") == notification.digest and catalog.get("state") in {
-        CatalogState.NOTIFIED,
-        done,
-    }
+    state = catalog.get("state")
+    return catalog.get("digest") == notification.digest and state in (CatalogState.NOTIFIED, done)
 
 
 def is_claimed(catalog: Mapping[str, Any], claimant: str, now: int) -> bool:

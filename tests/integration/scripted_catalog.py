@@ -34,6 +34,7 @@ class Request:
     path: str
     headers: dict[str, str]
     json: Any
+    connection: int  # its client's port
 
 
 class ScriptedCatalog:
@@ -54,7 +55,9 @@ class ScriptedCatalog:
             def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 parsed = json.loads(body) if body else None
-                catalog.requests.append(Request(self.command, self.path, dict(self.headers), parsed))
+                catalog.requests.append(
+                    Request(self.command, self.path, dict(self.headers), parsed, self.client_address[1])
+                )
                 answer = catalog.answers.popleft() if catalog.answers else Answer(200)
                 if answer.before:
                     answer.before()

@@ -198,6 +198,19 @@ def test_an_unreachable_s3_may_succeed_later(aws: Aws) -> None:
         store.update("j", adding("a"), forever)
 
 
+def test_a_write_that_nobody_answers_may_succeed_later(aws: Aws) -> None:
+    # GIVEN an S3 that answers to a GET, and is gone at the PUT
+    with FaultProxy(aws.url) as proxy:
+        store = StatusStore(aws.client("s3", proxy.url), aws.bucket, "status")
+        proxy.faults.extend(
+            Fault("PUT", lose_answer=True, before=lambda: aws.put("k", b"")) for _ in range(3)
+        )
+        proxy.faults.append(Fault("GET", answer=(404, "NoSuchKey")))
+        # WHEN each of its answers is lost
+        with pytest.raises(StatusStoreError, match="writing"):
+            store.update("j", adding("a"), forever)
+
+
 def test_an_answer_cut_off_in_its_body_may_succeed_later(aws: Aws) -> None:
     class Cut(socketserver.StreamRequestHandler):
         def handle(self) -> None:

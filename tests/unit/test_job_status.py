@@ -219,6 +219,12 @@ def test_what_is_nobodys_status_object_is_refused_with_a_reason(body: bytes) -> 
         read(body, NOON)
 
 
+def test_an_object_of_the_older_system_that_is_too_large_is_refused() -> None:
+    old = json.dumps({"jobId": "j", **fields("chunk", "FAILED", parts=["x" * 900] * 600)}).encode()
+    with pytest.raises(UnreadableStatus, match="too large"):
+        read(old, NOON)
+
+
 def test_a_history_that_somebody_broke_keeps_its_good_entries() -> None:
     good = {"messageId": "m1", "sentAt": iso(NOON), "stage": "chunk", "status": "STARTED"}
     bad = [None, 3, {}, {**good, "sentAt": "yesterday"}, {**good, "messageId": 3}, {**good, "stage": "ODD"},

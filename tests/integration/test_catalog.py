@@ -1,0 +1,276 @@
+"""The catalog's client against a real HTTP server that does what catalogs, proxies and networks do."""
+
+import re
+import socket
+import socketserver
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from handler.catalog import Catalog, CatalogError
+from handler.notification import Notification
+from tests.integration.scripted_catalog import Answer, ScriptedCatalog
+
+TOKEN = 't0ken/"with"&<odd>+characters='
+SAID = Notification("m", "https://tiles/{z}/{x}/{y}.png", ("http://a/1.tif", "http://b/\ud800.tif"))
+
+
+def client(url: str, token: str = TOKEN) -> Catalog:
+    return Catalog(url, lambda _: token, 32)
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedCatalog]:
+    with ScriptedCatalog() as running:
+        yield running
+
+
+@contextmanager
+def raw_server(*scripts: Callable[[socket.socket], None]) -> Iterator[tuple[str, list[bytes]]]:
+    """Serve connections one by one, each by a script; give the URL and what came."""
+    received: list[bytes] = []
+    todo = list(scripts)
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            # The whole request: a connection closed with bytes unread resets the answer away.
+            request = b""
+            while b"\r\n\r\n" not in request:
+                request += self.request.recv(65_536)
+            head, _, body = request.partition(b"\r\n\r\n")
+            length = int(re.search(rb"content-length: (\d+)", head.lower())[1])  # type: ignore[index]
+            while len(body) < length:
+                body += self.request.recv(65_536)
+            received.append(request)
+            script = todo.pop(0) if todo else scripts[-1]
+            script(self.request)
+
+    class Server(socketserver.ThreadingTCPServer):
+        allow_reuse_address = True
+        daemon_threads = True
+        block_on_close = False
+
+    with Server(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_address[1]}", received
+        running.shutdown()
+
+
+def failure(catalog: Catalog, seconds: float = 20) -> str:
+    """Notify in vain; give the reason, after a look for the token in all of the error."""
+    with pytest.raises(CatalogError) as caught:
+        catalog.notify(SAID, seconds)
+    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
+    assert TOKEN not in shown
+    assert len(str(caught.value)) <= 500
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("status", [200, 201, 204])
+def test_a_2xx_of_the_post_itself_is_success(server: ScriptedCatalog, status: int) -> None:
+    server.answers.append(Answer(status, b"" if status == 204 else b"{}"))
+    client(server.url).notify(SAID, 20)
+    (request,) = server.requests
+    assert (request.method, request.path) == ("POST", "/tms")
+    assert request.headers["Authorization"] == f"Bearer {TOKEN}"
+    assert request.headers["Content-Type"] == "application/json"
+    assert request.json == SAID.payload
+
+
+@pytest.mark.parametrize(
+    ("base", "path"), [("", "/tms"), ("/", "/tms"), ("/v1", "/v1/tms"), ("/a/b/", "/a/b/tms")]
+)
+def test_the_base_url_may_have_a_path_and_a_trailing_slash(
+    server: ScriptedCatalog, base: str, path: str
+) -> None:
+    client(server.url + base).notify(SAID, 20)
+    assert server.requests[0].path == path
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed_and_no_success(server: ScriptedCatalog, status: int) -> None:
+    with ScriptedCatalog() as elsewhere:
+        server.answers.append(Answer(status, headers={"Location": f"{elsewhere.url}/tms"}))
+        assert f"HTTP {status}" in failure(client(server.url))
+        assert elsewhere.requests == []
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 500, 501])
+def test_a_refusal_is_not_tried_again_at_once(server: ScriptedCatalog, status: int) -> None:
+    server.answers.append(Answer(status, b"the reason"))
+    assert failure(client(server.url)) == f"HTTP {status}: the reason"
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_passing_error_is_tried_again_at_once_and_then_forgotten(
+    server: ScriptedCatalog, status: int
+) -> None:
+    server.answers += [Answer(status), Answer(status)]
+    client(server.url).notify(SAID, 20)
+    assert len(server.requests) == 3
+    assert all(request.json == SAID.payload for request in server.requests)
+
+
+def test_a_lasting_error_is_tried_three_times_and_said(server: ScriptedCatalog) -> None:
+    server.answers += [Answer(503, b"down")] * 3
+    assert failure(client(server.url)) == "HTTP 503: down"
+    assert len(server.requests) == 3
+
+
+def test_a_short_retry_after_is_waited_for(server: ScriptedCatalog) -> None:
+    server.answers.append(Answer(429, headers={"Retry-After": "1"}))
+    begun = time.monotonic()
+    client(server.url).notify(SAID, 20)
+    assert 1 <= time.monotonic() - begun < 2
+
+
+@pytest.mark.parametrize("status", [413, 429, 503])
+def test_a_long_retry_after_is_left_to_the_next_delivery(server: ScriptedCatalog, status: int) -> None:
+    server.answers.append(Answer(status, b"later", headers={"Retry-After": "3600"}))
+    begun = time.monotonic()
+    assert failure(client(server.url)) == f"HTTP {status}: later"
+    assert time.monotonic() - begun < 1
+    assert len(server.requests) == 1
+
+
+def test_a_retry_after_that_is_none_does_not_hide_the_status(server: ScriptedCatalog) -> None:
+    server.answers += [Answer(503, b"down", headers={"Retry-After": "soon"})] * 3
+    assert failure(client(server.url)) == "HTTP 503: down"
+
+
+def test_a_reset_connection_is_tried_again(server: ScriptedCatalog) -> None:
+    def reset(connection: socket.socket) -> None:
+        connection.close()
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    with raw_server(reset, answer) as (url, received):
+        client(url).notify(SAID, 20)
+    assert len(received) == 2
+
+
+def test_nobody_there_is_an_error(server: ScriptedCatalog) -> None:
+    assert "ConnectionError" in failure(client("http://127.0.0.1:9"))
+
+
+def test_a_hanging_catalog_is_left_within_the_time_there_is() -> None:
+    with raw_server(lambda connection: time.sleep(30)) as (url, received):
+        begun = time.monotonic()
+        failure(client(url), seconds=6)
+        assert time.monotonic() - begun < 6
+    assert len(received) == 3
+
+
+def test_nothing_is_asked_without_time_for_it(server: ScriptedCatalog) -> None:
+    assert failure(client(server.url), seconds=3) == "no time was left to ask"
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("body", [b"", b"Content-Length: 99\r\n\r\n{", b"Content-Length: x\r\n\r\n"])
+def test_a_2xx_whose_body_breaks_off_is_still_a_success(body: bytes) -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + (body or b"\r\n"))
+
+    with raw_server(answer) as (url, _):
+        client(url).notify(SAID, 20)
+
+
+def test_an_error_whose_body_breaks_off_keeps_its_status() -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 418 Teapot\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n")
+
+    with raw_server(answer) as (url, _):
+        assert failure(client(url)).startswith("HTTP 418: (body: ")
+
+
+def test_an_endless_body_is_not_read_to_its_end() -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 400 Bad\r\nContent-Type: text/plain\r\n\r\n")
+        try:
+            while True:
+                connection.sendall(b"x" * 65_536)
+        except OSError:
+            pass
+
+    with raw_server(answer) as (url, _):
+        begun = time.monotonic()
+        assert failure(client(url)).startswith("HTTP 400: xxx")
+        assert time.monotonic() - begun < 2
+
+
+def test_an_answer_that_is_not_http_is_an_error() -> None:
+    with raw_server(lambda connection: connection.sendall(b"220 smtp ready\r\n")) as (url, _):
+        assert "ConnectionError" in failure(client(url))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        TOKEN,
+        't0ken/\\"with\\"&<odd>+characters=',
+        quote(TOKEN),
+        quote(TOKEN, safe=""),
+        "t0ken/&quot;with&quot;&amp;&lt;odd&gt;+characters=",
+    ],
+)
+@pytest.mark.parametrize("before", [0, 470, 495, 5_000])
+def test_a_token_that_the_catalog_echoes_is_blotted_out(
+    server: ScriptedCatalog, written: str, before: int
+) -> None:
+    server.answers.append(Answer(401, b"x" * before + written.encode() + b"!"))
+    said = failure(client(server.url))
+    assert not any(part in said for part in ("t0ken", "odd>", "odd%3E", "odd&gt;"))
+
+
+def test_a_token_in_a_redirects_location_or_a_garbled_answer_stays_out_of_the_error() -> None:
+    def echo(connection: socket.socket) -> None:
+        connection.sendall(f"HTTP/9.9 {TOKEN}\r\n{TOKEN}: {TOKEN}\r\n\r\n".encode())
+
+    with raw_server(echo) as (url, _):
+        failure(client(url))
+
+
+def test_a_body_that_is_no_utf8_is_shown_all_the_same(server: ScriptedCatalog) -> None:
+    server.answers.append(Answer(400, b"caf\xe9"))
+    assert failure(client(server.url)) == "HTTP 400: caf\ufffd"
+
+
+def test_a_netrc_does_not_replace_the_token(
+    server: ScriptedCatalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login u password p\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    client(server.url).notify(SAID, 20)
+    assert server.requests[0].headers["Authorization"] == f"Bearer {TOKEN}"
+
+
+def test_notifications_share_a_connection(server: ScriptedCatalog) -> None:
+    catalog = client(server.url)
+    for _ in range(3):
+        catalog.notify(SAID, 20)
+    assert len(server.requests) == 3
+    assert len({request.connection for request in server.requests}) == 1
+
+
+def test_32_threads_share_a_client(server: ScriptedCatalog) -> None:
+    catalog = client(server.url)
+    notifications = [Notification("m", f"https://tiles/{number}", ("a",)) for number in range(32)]
+    threads = [threading.Thread(target=catalog.notify, args=(one, 20)) for one in notifications]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(request.json["uri"] for request in server.requests) == sorted(
+        one.uri for one in notifications
+    )

@@ -1,0 +1,280 @@
+"""What is understood, what is refused and why, and what is recovered."""
+
+import contextlib
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handler.messages import MAX_FIELDS_BYTES, InvalidMessage, Message, Step, encode, parse
+from tests.factories import IMAGES, TARGET, body, fields
+
+SENT = "1700000000000"
+
+
+def understood(text: str) -> Message:
+    return parse("m", SENT, text)
+
+
+def reason(text: object, sent: object = SENT) -> str:
+    """Give the reason for a refusal."""
+    with pytest.raises(InvalidMessage) as caught:
+        parse("m", sent, text)
+    said = str(caught.value)
+    # Whatever was refused: one short line of ASCII, fit for a log and a table.
+    assert said
+    assert said.isascii()
+    assert said.isprintable()
+    assert len(said) < 300
+    return said
+
+
+def unescaped(error: str, job_id: str = "j") -> str:
+    """Build a mosaic failure as its producer does, by string interpolation."""
+    return f'{{ "jobId": "{job_id}", "stage": "mosaic", "status": "FAILED", "error": "{error}" }}'
+
+
+@pytest.mark.parametrize(
+    ("text", "step"),
+    [
+        ('{ "jobId": "test-job", "stage": "chunk", "status": "STARTED" }', Step.CHUNK_STARTED),
+        (
+            '{ "jobId": "test-job", "stage": "chunk", "status": "FAILED", "error": "so many errors" }',
+            Step.CHUNK_FAILED,
+        ),
+        ('{ "jobId": "test-job", "stage": "chunk", "status": "FINISHED" }', Step.CHUNK_FINISHED),
+        ('{ "jobId": "test-job", "stage": "mosaic", "status": "STARTED" }', Step.MOSAIC_STARTED),
+        (
+            '{ "jobId": "test-job", "stage": "mosaic", "status": "FAILED", "error": "scala errors oh my" }',
+            Step.MOSAIC_FAILED,
+        ),
+        (
+            '{ "jobId": "test-job", "stage": "mosaic", "status": "FINISHED", "target": "s3://oam-tiles/test-job",'
+            ' "images": ["http://bucketname.s3.amazonaws.com/image1.tif",'
+            ' "http://bucketname.s3.amazonaws.com/image2.tif"] }',
+            Step.MOSAIC_FINISHED,
+        ),
+    ],
+)
+def test_the_documented_messages_are_understood(text: str, step: Step) -> None:
+    message = understood(text)
+    own = json.loads(text)
+    assert message.job_id == own.pop("jobId")
+    assert (message.event.step, message.event.sent_at) == (step, int(SENT))
+    assert message.event.fields == own
+    assert not message.recovered
+
+
+def test_unknown_fields_and_a_long_stack_are_kept_as_they_came() -> None:
+    stack = "\n".join(f'  File "chunk.py", line {number}' for number in range(400))
+    more = {"stack": stack, "n": 1.50, "deep": [{"a": None}, True], "ünï": "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16")}  # fmt: skip
+    assert understood(body("chunk", "FAILED", **more)).event.fields == fields("chunk", "FAILED", **more)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[]", "not a JSON object: it is a JSON array"),
+        ("null", "not a JSON object: it is null"),
+        ("3", "not a JSON object: it is 3"),
+        ('"text"', 'not a JSON object: it is "text"'),
+        ("chunk is done", "not a JSON object"),
+        ("", "not a JSON object"),
+        ("\ufeff{}", "not a JSON object"),
+        ('{"jobId": "j", "stage": "chunk", "status": "STARTED", "n": NaN}', "NaN is not JSON"),
+        ('{"jobId": "j", "stage": "chunk", "status": "STARTED", "n": -Infinity}', "-Infinity is not JSON"),
+        ('{"jobId": "j", "stage": "chunk", "status": "STARTED", "n": 1e999}', "too large for a double"),
+        ('{"jobId": "j", "stage": "chunk", "status": "STARTED", "n": ' + "9" * 400 + "}", "too large for a double"),
+        ('{"jobId": "j", "stage": "chunk", "status": "STARTED", "n": ' + "9" * 9_000 + "}", "too large for a double"),
+        ('{"jobId": "j", "stage": "chunk", "stage": "mosaic", "status": "STARTED"}', "a key stands twice"),
+        ('{"jobId": "j", "x": {"a": 1, "a": 2}, "stage": "chunk", "status": "STARTED"}', "a key stands twice"),
+        ('{"jobId": "j", "stage": "chunk", "status": "STARTED", "x": ' + "[" * 101 + "]" * 101 + "}", "nested too deep"),
+        ("[" * 100_000 + "]" * 100_000, "nested too deep"),
+        ('{"a":' * 100_000, "not a JSON object"),
+        ('{"jobId": "j", "stage": "tile", "status": "STARTED"}', 'unknown stage or status: "tile", "STARTED"'),
+        ('{"jobId": "j", "stage": "chunk", "status": "started"}', "unknown stage or status"),
+        ('{"jobId": "j", "stage": "COMPLETE", "status": "SUCCESS"}', "unknown stage or status"),
+        ('{"jobId": "j", "stage": ["chunk"], "status": {}}', "unknown stage or status: a JSON array, a JSON object"),
+        ('{"jobId": "j"}', "unknown stage or status: null, null"),
+        ('{"jobId": "j", "stage": "' + "é\\n" * 5_000 + '", "status": "STARTED"}', "unknown stage or status"),
+    ],
+)  # fmt: skip
+def test_what_is_no_message_is_refused_with_one_clear_reason(text: str, why: str) -> None:
+    assert why in reason(text)
+
+
+@pytest.mark.parametrize(
+    "job_id",
+    ["", "../x", "/x", ".x", "-x", "_x", "a/b", "a b", "a\n", "a\x00", "é", "٣", "a" * 257, "a\\b", "a%2fb", None, 3, ["a"], {"a": 1}, True],
+)  # fmt: skip
+def test_a_job_id_that_could_mean_something_to_a_path_is_refused(job_id: object) -> None:
+    assert "jobId is not" in reason(json.dumps({"jobId": job_id, **fields("chunk", "STARTED")}))
+
+
+@pytest.mark.parametrize("job_id", ["a", "7", "a" * 256, "A.b_c-9..", "test-job"])
+def test_a_job_id_of_the_allowed_characters_is_taken(job_id: str) -> None:
+    assert understood(body("chunk", "STARTED", job_id)).job_id == job_id
+
+
+@pytest.mark.parametrize(
+    "target", [None, "", 3, ["s3://b/k"], "/mnt/tiles", "file:///tiles", "s3://", "http://"]
+)
+def test_a_finished_mosaic_without_a_usable_target_is_refused(target: object) -> None:
+    assert "target is not a usable" in reason(body("mosaic", "FINISHED", target=target))
+
+
+@pytest.mark.parametrize("images", [None, "http://image", {}, [1], ["a", None], [["a"]]])
+def test_a_finished_mosaic_whose_images_are_no_list_of_strings_is_refused(images: object) -> None:
+    assert reason(body("mosaic", "FINISHED", images=images)) == "images is not a list of strings"
+
+
+def test_a_finished_mosaic_that_names_no_target_or_images_is_refused() -> None:
+    for missing in ("target", "images"):
+        own = {name: value for name, value in fields("mosaic", "FINISHED").items() if name != missing}
+        assert missing in reason(json.dumps({"jobId": "j", **own}))
+
+
+def test_a_target_or_images_of_another_message_are_its_own_business() -> None:
+    assert understood(body("mosaic", "STARTED", target="/mnt", images=3)).event.fields["images"] == 3
+
+
+@pytest.mark.parametrize("sent", [None, "", "now", "-1", "1.5", "9" * 15, "١٢٣", 1_700_000_000_000])
+def test_a_record_without_its_clock_is_refused(sent: object) -> None:
+    assert "SentTimestamp" in reason(body("chunk", "STARTED"), sent)
+
+
+@pytest.mark.parametrize("text", [None, 3, b"{}", {}])
+def test_a_record_without_a_body_is_refused(text: object) -> None:
+    assert reason(text) == "the record has no body"
+
+
+# Malformed failures
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        'java.io.IOException: no such key "a/b"',
+        "C:\\temp\\new \\q",
+        "line one\nline two\r\n\tat org.apache.spark",
+        'ends in a quote"',
+        '"',
+        "\\",
+        'says { "a": "b" } and "}" and " } "',
+        'x", "status": "FINISHED", "target": "s3://b/k", "images": ["',
+        "\x00\x1b[31m",
+        'é \u2028 \U0001f600 "',
+        '" }\n" }',
+    ],
+)
+def test_a_mosaic_failure_whose_text_was_not_escaped_is_recovered_as_it_is(error: str) -> None:
+    message = understood(unescaped(error))
+    assert message.job_id == "j"
+    assert message.event.fields == {"stage": "mosaic", "status": "FAILED", "error": error}
+    assert message.recovered
+
+
+def test_a_mosaic_failure_that_is_json_is_read_as_json() -> None:
+    message = understood(unescaped('a \\"b\\" \\n'))
+    assert message.event.fields["error"] == 'a "b" \n'
+    assert not message.recovered
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        unescaped('"a"').replace("mosaic", "chunk"),
+        unescaped('"a"').replace("FAILED", "STARTED"),
+        unescaped('"a"')[:-1],
+        unescaped('"a"') + "x",
+        unescaped('"a"').replace('"a"', '"a"" '[:2]).rstrip(' "}') + "}",
+        '{ "jobId": "j", "stage": "mosaic", "status": "FAILED", "error": "}',
+        "x" + unescaped('"a"'),
+    ],
+)
+def test_what_only_looks_like_that_failure_is_refused(text: str) -> None:
+    assert "not a JSON object" in reason(text)
+
+
+def test_a_recovered_failure_is_still_held_to_the_rules_of_a_job_id() -> None:
+    assert "jobId is not" in reason(unescaped('"a"', "../x"))
+
+
+@pytest.mark.parametrize("piece", ['"', '"}', "} ", ' "', '" }', "\\", "{", " "])
+def test_a_megabyte_of_poison_is_settled_in_no_time(piece: str) -> None:
+    for text in (unescaped('"' + piece * (1_000_000 // len(piece))), unescaped('"')[:-2] + piece * 500_000):
+        begun = time.perf_counter()
+        with contextlib.suppress(InvalidMessage):
+            understood(text)
+        assert time.perf_counter() - begun < 1
+
+
+# Sizes and encodings
+
+
+def test_a_message_too_large_for_the_object_has_its_texts_cut() -> None:
+    message = understood(body("chunk", "FAILED", error="e" * 600_000, stack=["s" * 2_000], short="x" * 1_000))
+    assert message.event.fields["error"] == "e" * 999 + "…"
+    assert message.event.fields["stack"] == ["s" * 999 + "…"]
+    assert message.event.fields["short"] == "x" * 1_000
+
+
+def test_a_large_message_that_fits_is_kept_whole() -> None:
+    assert understood(body("chunk", "FAILED", error="e" * 400_000)).event.fields["error"] == "e" * 400_000
+
+
+def test_a_recovered_text_of_characters_that_grow_when_escaped_is_bounded_too() -> None:
+    assert len(encode(understood(unescaped("\x00" * 200_000)).event.fields)) <= MAX_FIELDS_BYTES
+
+
+def test_a_finished_mosaics_target_and_images_are_never_cut() -> None:
+    image = "http://images/" + "i" * 2_000
+    message = understood(body("mosaic", "FINISHED", images=[image], log="l" * 600_000))
+    assert (message.event.fields["images"], message.event.fields["target"]) == ([image], TARGET)
+    assert len(message.event.fields["log"]) == 1_000
+
+
+def test_10_000_images_are_taken_if_they_fit_and_refused_with_a_reason_if_not() -> None:
+    assert len(understood(body("mosaic", "FINISHED", images=["http://images.example.org/1.tif"] * 10_000)).event.fields["images"]) == 10_000  # fmt: skip
+    assert "too large for a status object" in reason(
+        body("mosaic", "FINISHED", images=["http://i/" + "x" * 60] * 10_000)
+    )
+
+
+def test_a_lone_surrogate_is_written_back_as_the_escape_that_it_came_from() -> None:
+    own: dict[str, Any] = dict(understood('{"jobId":"j","stage":"chunk","status":"FAILED","error":"a\\ud800\\\\","\\udfff":1}').event.fields)  # fmt: skip
+    written = encode(own)
+    written.decode("utf-8", "strict")
+    assert json.loads(written) == own
+    assert b"\\ud800" in written
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=8,
+)
+nearly_messages = st.fixed_dictionaries(
+    {},
+    optional={
+        "jobId": st.sampled_from(["j", "../x", "é"]) | json_values,
+        "stage": st.sampled_from(["chunk", "mosaic"]) | json_values,
+        "status": st.sampled_from(["STARTED", "FAILED", "FINISHED"]) | json_values,
+        "target": st.sampled_from([TARGET, "/x"]) | json_values,
+        "images": st.just(IMAGES) | json_values,
+        "x": json_values,
+    },
+)
+
+
+@given(st.text() | json_values.map(json.dumps) | nearly_messages.map(json.dumps) | st.text().map(unescaped))
+def test_nothing_but_a_refusal_ever_comes_out_of_a_bad_message(text: str) -> None:
+    try:
+        message = understood(text)
+    except InvalidMessage:
+        return
+    # AND what is understood can be written as strict JSON
+    assert json.loads(encode(message.event.fields)) == message.event.fields

@@ -1,0 +1,67 @@
+"""Where tiles are: every sentence of the rule."""
+
+import pytest
+
+from handler.tiles import tile_json, tiles_url
+
+
+@pytest.mark.parametrize(
+    ("target", "url"),
+    [
+        ("s3://oam-tiles/test-job", "https://oam-tiles.s3.amazonaws.com/test-job"),
+        ("s3n://oam-tiles/test-job", "https://oam-tiles.s3.amazonaws.com/test-job"),
+        ("s3a://oam-tiles/test-job", "https://oam-tiles.s3.amazonaws.com/test-job"),
+        ("S3A://oam-tiles/test-job", "https://oam-tiles.s3.amazonaws.com/test-job"),
+        # dots are not covered by the wildcard certificate
+        ("s3://tiles.example.org/a/b", "https://s3.amazonaws.com/tiles.example.org/a/b"),
+        ("s3://tiles.example.org", "https://s3.amazonaws.com/tiles.example.org"),
+        # slashes
+        ("s3://oam-tiles/test-job///", "https://oam-tiles.s3.amazonaws.com/test-job"),
+        ("s3://oam-tiles/", "https://oam-tiles.s3.amazonaws.com"),
+        ("s3://oam-tiles", "https://oam-tiles.s3.amazonaws.com"),
+        # case
+        ("s3://Oam-Tiles/Test-Job", "https://Oam-Tiles.s3.amazonaws.com/Test-Job"),
+        # a key is not a URL
+        ("s3://b/a b?c#d%20é", "https://b.s3.amazonaws.com/a%20b%3Fc%23d%2520%C3%A9"),
+        ("s3://b/{z}/{x}", "https://b.s3.amazonaws.com/%7Bz%7D/%7Bx%7D"),
+        # used as it is
+        ("http://tiles.example.org/a", "http://tiles.example.org/a"),
+        ("https://Tiles.example.org:8080/A?v=1", "https://Tiles.example.org:8080/A?v=1"),
+        ("https://tiles.example.org/a/", "https://tiles.example.org/a"),
+    ],
+)
+def test_a_target_is_served_at(target: str, url: str) -> None:
+    assert tiles_url(target) == url
+
+
+@pytest.mark.parametrize(
+    "target",
+    [None, 3, [], "", "/mnt/tiles", "tiles", "file:///mnt", "ftp://host/a", "s3:/b/k", "s3://", "s3:///k", "s3x://b/k",
+     "s3://key:secret@bucket/k", "s3://-b/k", "http://", "https:///a", "http://a b/", "http://a/b c", "s3://b/a\nb",
+     "s3://b/\ud800", "s3://b/" + "k" * 1_100, "s3://b/" + "é" * 600],
+)  # fmt: skip
+def test_nobody_could_fetch_tiles_from(target: object) -> None:
+    assert tiles_url(target) is None
+
+
+@pytest.mark.parametrize(
+    ("target", "url"),
+    [
+        ("s3://oam-tiles/a/b/", "https://cdn.example.org/a/b"),
+        ("s3n://dotted.bucket/a", "https://cdn.example.org/a"),
+        ("s3://oam-tiles", "https://cdn.example.org"),
+        ("http://elsewhere/a", "http://elsewhere/a"),
+    ],
+)
+def test_a_cdn_replaces_scheme_host_and_bucket_of_an_s3_target(target: str, url: str) -> None:
+    assert tiles_url(target, "https://cdn.example.org") == url
+
+
+def test_a_tilejson_is_what_map_pages_and_the_api_expect() -> None:
+    assert tile_json("j", "https://b.s3.amazonaws.com/k") == {
+        "tilejson": "2.1.0",
+        "name": "OAM Server Mosaic j",
+        "attribution": "<a href='http://github.com/openimagerynetwork/'>OIN contributors</a>",
+        "scheme": "xyz",
+        "tiles": ["https://b.s3.amazonaws.com/k/{z}/{x}/{y}.png"],
+    }
