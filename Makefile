@@ -70,3 +70,48 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 -
 lock: setup ## Pin again what pyproject.toml asks for, with hashes (UPGRADE=1: the newest versions)
 	@$(LOCK) --extra dev $(if $(UPGRADE),--upgrade) --output-file requirements-dev.txt
 	@$(LOCK) --constraints requirements-dev.txt $(if $(UPGRADE),--upgrade) --output-file requirements.txt
+
+# --- AWS ----------------------------------------------------------------------------------------------
+# Sam's own commands. ENV=staging or ENV=production takes that part of samconfig.toml.
+
+export SAM_CLI_TELEMETRY ?= 0
+SAM := $(BIN)/sam
+CONFIG := --config-env $(or $(ENV),default)
+
+# What `sam build` calls (BuildMethod: makefile), with a Python of this project's or any other from 3.11 on.
+.PHONY: build-StatusPublisher
+build-StatusPublisher:
+	@$(or $(wildcard $(BIN)/python),$(PYTHON)) local/artifact.py "$(ARTIFACTS_DIR)"
+
+.PHONY: build
+build: setup ## Build the function's artifact: sam build
+	@$(SAM) build $(CONFIG)
+	@$(BIN)/python local/artifact.py --describe .aws-sam/build/StatusPublisher
+
+.PHONY: publisher
+publisher: build ## The same, by the name that older users know
+
+.PHONY: validate
+validate: setup ## Check template.yaml: sam validate --lint
+	@AWS_DEFAULT_REGION=$(or $(AWS_DEFAULT_REGION),us-east-1) $(SAM) validate $(CONFIG)
+
+.PHONY: deploy
+deploy: build ## Deploy: sam deploy (GUIDED=1 asks for every parameter; ENV=production)
+	@$(SAM) deploy $(CONFIG) $(if $(GUIDED),--guided) $(ARGS)
+
+.PHONY: invoke
+invoke: build ## Run the built function in Lambda's container (Docker): make invoke EVENT=events/full-job.json
+	@$(SAM) local invoke $(CONFIG) StatusPublisher --event $(or $(EVENT),events/full-job.json) \
+		--env-vars events/env.json --parameter-overrides Architecture=$(or $(ARCHITECTURE),$(if $(filter x86_64,$(shell uname -m)),x86_64,arm64)) $(ARGS)
+
+.PHONY: logs
+logs: setup ## Follow the deployed function's log: sam logs --tail
+	@$(SAM) logs $(CONFIG) --name StatusPublisher --tail $(ARGS)
+
+.PHONY: outputs
+outputs: setup ## Show the deployed stack's outputs: sam list stack-outputs
+	@$(SAM) list stack-outputs $(CONFIG)
+
+.PHONY: delete
+delete: setup ## Remove the stack: sam delete (the status bucket stays)
+	@$(SAM) delete $(CONFIG)

@@ -103,6 +103,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     report = _batch().process(
         SQSEvent(event).records, lambda: context.get_remaining_time_in_millis() / 1000 - ANSWERING
     )
+    metrics.set_default_dimensions(function_name=context.function_name)  # which stack's
     _count(report)
 
     def outcome_of(record: SQSRecord) -> None:

@@ -69,7 +69,8 @@ class Function:
         for line in self.lines:
             for directive in line.get("_aws", {}).get("CloudWatchMetrics", []):
                 assert directive["Namespace"] == "OpenAerialMap"
-                assert directive["Dimensions"] == [["service"]]
+                assert sorted(directive["Dimensions"][0]) == ["function_name", "service"]
+                assert line["function_name"] == "oam-status-publisher"
                 for metric in directive["Metrics"]:
                     found.setdefault(metric["Name"], []).extend(line[metric["Name"]])
         return found

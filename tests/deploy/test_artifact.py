@@ -1,0 +1,178 @@
+"""What is deployed: built by `sam build`, the same every time, and doing what the sources do."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from handler.settings import read_settings
+from local.artifact import SERVICES, build, describe
+from tests.conftest import TOKEN, Aws
+from tests.deploy.translated import ROOT
+from tests.integration.scripted_catalog import ScriptedCatalog
+from tests.runtime.emulator import LambdaRuntime
+
+EVENTS = sorted(path for path in (ROOT / "events").glob("*.json") if path.name != "env.json")
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build with sam, as `make build` does, but elsewhere."""
+    target = tmp_path_factory.mktemp("sam")
+    done = subprocess.run(
+        [ROOT / ".venv/bin/sam", "build", "--build-dir", target / "build"],
+        cwd=ROOT,
+        env={**os.environ, "SAM_CLI_TELEMETRY": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return target / "build" / "StatusPublisher"
+
+
+def test_two_builds_are_the_same_to_the_byte(built: Path, tmp_path: Path) -> None:
+    build(tmp_path / "again")
+    assert hashes(tmp_path / "again") == hashes(built)
+
+
+def test_the_artifact_holds_the_function_and_nothing_that_it_does_not_need(built: Path) -> None:
+    names = hashes(built)
+    sources = {str(path.relative_to(ROOT)) for path in (ROOT / "handler").glob("*.py")}
+    assert {name for name in names if name.startswith("handler/") and "__pycache__" not in name} == sources
+    data = {path.name for path in (built / "botocore" / "data").iterdir() if path.is_dir()}
+    assert data == SERVICES
+    assert not [name for name in names if re.search(r"(^|/)(tests?|bin|examples)/|RECORD$|\.so$", name)]
+    assert {"local", "tests", "events"}.isdisjoint(path.name for path in built.iterdir())
+    # AND it is far below Lambda's limit of 250 MB, and below its own of last time
+    assert sum((built / name).stat().st_size for name in names) < 20_000_000
+
+
+def test_the_artifact_carries_a_boto3_that_knows_conditional_writes(built: Path) -> None:
+    found = [path.name for path in built.glob("boto3-*.dist-info")]
+    assert found
+    version = tuple(map(int, found[0].removeprefix("boto3-").removesuffix(".dist-info").split(".")))
+    assert version >= (1, 35, 70)
+
+
+def test_bytecode_is_for_the_functions_python_and_is_not_checked_against_times(built: Path) -> None:
+    compiled = list((built / "handler" / "__pycache__").glob("*.pyc"))
+    if not compiled:
+        assert "WITHOUT bytecode" in describe(built)
+        return
+    assert {path.name.split(".")[1] for path in compiled} == {"cpython-313"}
+    for path in built.rglob("*.pyc"):
+        # PEP 552: bit 0 hash-based, bit 1 checked
+        assert int.from_bytes(path.read_bytes()[4:8], "little") == 0b01, path
+    assert "with bytecode of Python 3.13" in describe(built)
+
+
+def test_a_host_without_the_functions_python_ships_sources_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("local.artifact._candidates", lambda: iter(["/nowhere/python3.13"]))
+    build(tmp_path / "sources")
+    assert not list((tmp_path / "sources").rglob("*.pyc"))
+    assert "WITHOUT bytecode" in describe(tmp_path / "sources")
+
+
+def test_a_package_index_that_gives_something_else_stops_the_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hash-pinned: a wheel that was changed is not deployed."""
+    (tmp_path / "handler").mkdir()
+    text = (ROOT / "requirements.txt").read_text()
+    (tmp_path / "requirements.txt").write_text(re.sub(r"sha256:[0-9a-f]{8}", "sha256:00000000", text))
+    monkeypatch.setattr("local.artifact.ROOT", tmp_path)
+    with pytest.raises(Exception, match="pip failed"):
+        build(tmp_path / "target")
+
+
+def outcome(aws: Aws, environment: dict[str, str], answer: Any) -> dict[str, Any]:
+    """Say what came of an event, but for the times at which it was done."""
+    found = {"answer": answer}
+    listing = aws.s3.list_objects_v2(Bucket=environment["OAM_STATUS_BUCKET"]).get("Contents", [])
+    for entry in listing:
+        text = aws.s3.get_object(Bucket=environment["OAM_STATUS_BUCKET"], Key=entry["Key"])["Body"].read()
+        status = json.loads(text)
+        status.get("catalog", {}).pop("updatedAt", None)
+        found[entry["Key"]] = status
+    return found
+
+
+IN_PROCESS = """
+import json, sys
+from types import SimpleNamespace
+from handler.app import lambda_handler
+context = SimpleNamespace(get_remaining_time_in_millis=lambda: 30000, aws_request_id="r", function_name="f",
+                          memory_limit_in_mb=128, invoked_function_arn="arn:aws:lambda:us-east-1:1:function:f")
+print("ANSWER" + json.dumps(lambda_handler(json.load(open(sys.argv[1])), context)))
+"""
+
+
+def test_the_built_artifact_does_with_every_event_file_what_the_sources_do(
+    built: Path, aws: Aws, environment: dict[str, str], tmp_path: Path
+) -> None:
+    assert len(EVENTS) >= 11
+    with ScriptedCatalog() as catalog:
+        environment |= {"OAM_CATALOG_URL": catalog.url, "OAM_API_TOKEN": TOKEN, "MOCK_OAM_API": "false"}
+        for event in EVENTS:
+            # GIVEN a bucket for the sources, and one for the artifact
+            buckets = {side: f"{aws.bucket}-{side}-{event.stem}"[:63].strip("-") for side in ("a", "b")}
+            for bucket in buckets.values():
+                aws.s3.create_bucket(Bucket=bucket)
+            ours = environment | {"OAM_STATUS_BUCKET": buckets["a"]}
+            theirs = environment | {"OAM_STATUS_BUCKET": buckets["b"]}
+            # WHEN both get the event
+            done = subprocess.run(
+                [sys.executable, "-c", IN_PROCESS, event],
+                env=ours,
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            with LambdaRuntime(built, theirs, tmp_path) as function:
+                answer = function.invoke(json.loads(event.read_text()))
+            # THEN they do the same
+            expected = outcome(aws, ours, json.loads(done.stdout.split("ANSWER")[1]))
+            assert outcome(aws, theirs, answer) == expected, event.name
+            assert len(expected) > 1
+    # AND it was the artifact's own packages that ran
+    assert (
+        str(built / "handler")
+        in subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                "import handler.app, botocore; print(handler.app.__file__, botocore.__file__)",
+            ],
+            cwd=built,
+            env={"PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    )
+
+
+def test_the_environment_for_sam_local_invoke_fits_the_function() -> None:
+    own = json.loads((ROOT / "events" / "env.json").read_text())
+    assert set(own) == {"StatusPublisher"}
+    settings = read_settings({"AWS_REGION": "us-east-1", **own["StatusPublisher"]})
+    assert settings.mock_catalog
+    assert settings.endpoint_url == "http://host.docker.internal:4577"
