@@ -31,8 +31,9 @@ start: setup ## Poll the queue that .env names; with nothing configured, run an 
 	@$(BIN)/python -m local.start $(ARGS)
 
 .PHONY: send
-send: setup ## Put an event file's messages on the local queue: make send EVENT=events/full-job.json
-	@$(BIN)/python -m local.send $(or $(EVENT),$(error Say which event: make send EVENT=events/full-job.json)) $(ARGS)
+send: setup ## Put an event file's messages on the local queue, or a stack's: make send EVENT=events/... STACK=...
+	@$(BIN)/python -m local.send $(or $(EVENT),$(error Say which event: make send EVENT=events/full-job.json)) $(if $(STACK),\
+		--bodies | xargs -0 -n 1 $(SAM) remote invoke StatusQueue --stack-name $(STACK) --event,$(ARGS))
 
 .PHONY: show
 show: setup ## Print all local jobs, or one job's status object: make show JOB=test-job
@@ -59,7 +60,7 @@ test: setup ## Run all tests; branch coverage of handler/ has to be 95 % (ARGS="
 
 .PHONY: clean
 clean: ## Remove what was built and set up here
-	@rm -rf .venv .aws-sam build .coverage
+	@rm -rf .venv .venv-checkov .aws-sam build .coverage
 
 # --- Dependencies -------------------------------------------------------------------------------------
 
@@ -70,6 +71,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 -
 lock: setup ## Pin again what pyproject.toml asks for, with hashes (UPGRADE=1: the newest versions)
 	@$(LOCK) --extra dev $(if $(UPGRADE),--upgrade) --output-file requirements-dev.txt
 	@$(LOCK) --constraints requirements-dev.txt $(if $(UPGRADE),--upgrade) --output-file requirements.txt
+	@echo checkov | $(subst pyproject.toml,-,$(LOCK)) $(if $(UPGRADE),--upgrade) --output-file requirements-checkov.txt
 
 # --- AWS ----------------------------------------------------------------------------------------------
 # Sam's own commands. ENV=staging or ENV=production takes that part of samconfig.toml.
@@ -94,6 +96,19 @@ publisher: build ## The same, by the name that older users know
 .PHONY: validate
 validate: setup ## Check template.yaml: sam validate --lint
 	@AWS_DEFAULT_REGION=$(or $(AWS_DEFAULT_REGION),us-east-1) $(SAM) validate $(CONFIG)
+
+.PHONY: scan
+scan: .venv-checkov/ready ## Scan template.yaml, raw and translated, with checkov
+	@mkdir -p build
+	@$(BIN)/python -m tests.deploy.translated > build/translated.json 2> build/translated.log || { cat build/translated.log >&2; exit 1; }
+	@.venv-checkov/bin/checkov --file template.yaml build/translated.json --framework cloudformation --compact --quiet --skip-download
+
+# Apart from .venv: it wants other versions of what the function and its tests are pinned to.
+.venv-checkov/ready: requirements-checkov.txt | .venv/ready
+	@echo "Setting up .venv-checkov (half a minute, once) ..."
+	@$(PYTHON) -m venv --clear .venv-checkov
+	@.venv-checkov/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements-checkov.txt
+	@touch $@
 
 .PHONY: deploy
 deploy: build ## Deploy: sam deploy (GUIDED=1 asks for every parameter; ENV=production)

@@ -35,10 +35,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local.send", description=__doc__)
     parser.add_argument("event", type=Path, help="file of an SQS event, for instance events/full-job.json")
     parser.add_argument("--port", type=int, default=PORT, help="of the embedded stack (default: %(default)s)")
+    parser.add_argument(
+        "--bodies",
+        action="store_true",
+        help="only print the messages' bodies, each ended by a NUL (xargs -0)",
+    )
     arguments = parser.parse_args()
     load_env_file()
     try:
         bodies = read_bodies(arguments.event)
+        if arguments.bodies:
+            print(*bodies, sep="\0", end="\0")
+            return 0
         sqs, queue_url = _queue(arguments.port)
         for body in bodies:
             answer = sqs.send_message(QueueUrl=queue_url, MessageBody=body)

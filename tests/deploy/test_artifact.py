@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from samcli.local.lambdafn.env_vars import EnvironmentVariables
 
 from handler.settings import read_settings
 from local.artifact import SERVICES, build, describe
+from local.embedded import BUCKET, PORT, PREFIX
 from tests.conftest import TOKEN, Aws
-from tests.deploy.translated import ROOT
+from tests.deploy.translated import ROOT, Stack
 from tests.integration.scripted_catalog import ScriptedCatalog
 from tests.runtime.emulator import LambdaRuntime
 
@@ -170,9 +172,19 @@ def test_the_built_artifact_does_with_every_event_file_what_the_sources_do(
     )
 
 
-def test_the_environment_for_sam_local_invoke_fits_the_function() -> None:
+def test_sam_local_invoke_gives_the_function_an_environment_that_it_can_work_with() -> None:
+    # GIVEN what the template declares, and what events/env.json overrides, as sam puts them together
+    declared = Stack().properties("StatusPublisher")["Environment"]["Variables"]
     own = json.loads((ROOT / "events" / "env.json").read_text())
     assert set(own) == {"StatusPublisher"}
-    settings = read_settings({"AWS_REGION": "us-east-1", **own["StatusPublisher"]})
+    resolved = EnvironmentVariables(
+        "StatusPublisher", variables=declared, override_values=own["StatusPublisher"]
+    )
+    # THEN nothing of it was dropped as undeclared
+    found = resolved.resolve()
+    assert own["StatusPublisher"].items() <= found.items()
+    # AND the function works against the embedded stack, and tells no catalog
+    settings = read_settings({name: str(value) for name, value in found.items()})
+    assert settings.endpoint_url == f"http://host.docker.internal:{PORT}"
+    assert (settings.bucket, settings.prefix) == (BUCKET, PREFIX)
     assert settings.mock_catalog
-    assert settings.endpoint_url == "http://host.docker.internal:4577"

@@ -62,6 +62,7 @@ def deployed(aws: Aws) -> tuple[Aws, dict[str, str], str]:
     )
 
 
+@pytest.mark.filterwarnings("ignore:Tried to parse AWS")  # moto, of what it does not make
 def test_the_deployed_stack_is_what_the_template_says(deployed: tuple[Aws, dict[str, str], str]) -> None:
     aws, resources, name = deployed
     # THEN the queues have their redrive policy, times and encryption

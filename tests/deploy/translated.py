@@ -133,3 +133,7 @@ class Stack:
                 value = self._ref(name)
             found += f"{value}{rest}"
         return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(translate({}), indent=2))  # noqa: T201 (for `make scan`)
