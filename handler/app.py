@@ -17,16 +17,17 @@ from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from handler.batch import Batch
+from handler.batch import POSTPONING, Batch
 from handler.catalog import Catalog, MockCatalog
 from handler.outcomes import Report
 from handler.publisher import Publisher
 from handler.settings import Settings, read_settings
+from handler.status_queue import StatusQueue
 from handler.status_store import StatusStore
 from handler.tokens import SecretToken, Token
 
 WORKERS = 32  # jobs at once; each has at most one request under way
-ANSWERING = 0.5  # seconds kept back to log, count and answer
+ANSWERING = 0.5  # seconds kept back to log, count and answer, beside what postponing may take
 
 SERVICE = "oam-status-publisher"
 
@@ -60,7 +61,15 @@ def wire(settings: Settings) -> Batch:
         new_claimant=lambda: uuid.uuid4().hex,
         logger=logger,
     )
-    return Batch(publisher, WORKERS, logger)
+    return Batch(publisher, _queue(settings), WORKERS, logger)
+
+
+def _queue(settings: Settings) -> StatusQueue | None:
+    if settings.queue_url is None:
+        return None
+    config = Config(connect_timeout=1, read_timeout=1, retries={"mode": "standard", "total_max_attempts": 1})
+    make_sqs = functools.partial(boto3.client, "sqs", region_name=settings.region, config=config)
+    return StatusQueue(make_sqs, settings.queue_url, logger)
 
 
 def _token(settings: Settings) -> Token:
@@ -101,7 +110,8 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         SettingsError: when the environment is incomplete or wrong; every message comes back.
     """
     report = _batch().process(
-        SQSEvent(event).records, lambda: context.get_remaining_time_in_millis() / 1000 - ANSWERING
+        SQSEvent(event).records,
+        lambda: context.get_remaining_time_in_millis() / 1000 - ANSWERING - POSTPONING,
     )
     metrics.set_default_dimensions(function_name=context.function_name)  # which stack's
     _count(report)

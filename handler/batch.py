@@ -1,5 +1,6 @@
 """A batch: group its messages by job, run the jobs at once, report what failed."""
 
+import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -7,13 +8,18 @@ from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
+from handler.backoff import delay
 from handler.errors import OutOfTime, RetryLater
 from handler.messages import Event, InvalidMessage, parse
 from handler.outcomes import Outcome, Report
 from handler.publisher import Publisher
+from handler.status_queue import StatusQueue
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
+
+
+POSTPONING = 1.0  # seconds that are kept back for it
 
 
 class Batch:
@@ -21,12 +27,16 @@ class Batch:
 
     Args:
         publisher: publishes each job; shared by threads.
+        queue: where the messages come from; None leaves them to its own visibility timeout.
         workers: how many jobs run at once.
         logger: gets a line for each message that failed.
     """
 
-    def __init__(self, publisher: Publisher, workers: int, logger: "Logger") -> None:
+    def __init__(
+        self, publisher: Publisher, queue: StatusQueue | None, workers: int, logger: "Logger"
+    ) -> None:
         self._publisher = publisher
+        self._queue = queue
         self._workers = workers
         self._logger = logger
 
@@ -41,7 +51,7 @@ class Batch:
         Returns:
             What came of them.
         """
-        report = Report()
+        report, records = Report(), list(records)
         jobs: defaultdict[str, list[Event]] = defaultdict(list)
         for record in records:
             try:
@@ -57,6 +67,13 @@ class Batch:
             self._run(jobs, time_left, report)
         for message_id, reason in report.failed.items():
             report.outcomes.append(self._failure(message_id, reason))
+        if self._queue and report.failed:
+            delays = {
+                record.receipt_handle: _delay(record, report.failed[record.message_id])
+                for record in records
+                if record.message_id in report.failed
+            }
+            self._queue.postpone(delays, time_left() + POSTPONING)
         return report
 
     def _run(
@@ -92,3 +109,13 @@ class Batch:
             return Outcome.DEFERRED if isinstance(error, OutOfTime) else Outcome.FAILED
         self._logger.error("Message failed unexpectedly", message_id=message_id, exc_info=error)
         return Outcome.UNEXPECTED
+
+
+def _delay(record: SQSRecord, error: Exception) -> int:
+    """Give the seconds until a failed message comes back: at once, if only to become a dead letter sooner."""
+    if isinstance(error, InvalidMessage):
+        return 0
+    receives = str((record.get("attributes") or {}).get("ApproximateReceiveCount"))
+    at_least = error.retry_after if isinstance(error, RetryLater) else 0.0
+    chance = random.random()  # noqa: S311 (no secret)
+    return delay(int(receives) if receives.isdecimal() else 1, chance, at_least)

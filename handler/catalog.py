@@ -61,13 +61,7 @@ class Catalog:
         adapter = HTTPAdapter(
             pool_connections=1,
             pool_maxsize=connections,
-            max_retries=_ShortRetry(
-                total=_RETRIES,
-                redirect=False,
-                allowed_methods={"POST"},
-                status_forcelist=_RETRY_STATUSES,
-                raise_on_status=False,  # the last answer says more than "too many retries"
-            ),
+            max_retries=_RETRY,
         )
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
@@ -89,14 +83,14 @@ class Catalog:
         """
         end = time.monotonic() + seconds
         token = self._token(None)
-        status, text = self._post(notification, token, end)
+        status, text, retry_after = self._post(notification, token, end)
         if status == 401 and (newer := self._token(token)) != token:
-            status, text = self._post(notification, newer, end)
+            status, text, retry_after = self._post(notification, newer, end)
         if not 200 <= status < 300:
-            raise CatalogError(f"HTTP {status}: {text}"[:_ERROR_CHARACTERS])
+            raise CatalogError(f"HTTP {status}: {text}"[:_ERROR_CHARACTERS], retry_after)
 
-    def _post(self, notification: Notification, token: str, end: float) -> tuple[int, str]:
-        """Send a notification with a token; give the answer's status and text."""
+    def _post(self, notification: Notification, token: str, end: float) -> tuple[int, str, float]:
+        """Send a notification with a token; give the answer's status, text and Retry-After in seconds."""
 
         def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
             request.headers["Authorization"] = f"Bearer {token}"
@@ -117,7 +111,8 @@ class Catalog:
                 allow_redirects=False,
                 stream=True,
             ) as answer:
-                return answer.status_code, _without(token, self._start_of(answer))
+                retry_after = _RETRY.get_retry_after(answer.raw) or 0.0
+                return answer.status_code, _without(token, self._start_of(answer)), retry_after
         except requests.RequestException as error:
             text = _without(token, f"{type(error).__name__}: {error}")
             raise CatalogError(text[:_ERROR_CHARACTERS]) from None
@@ -178,3 +173,12 @@ def _without(token: str, text: str) -> str:
     for written in {token, json.dumps(token)[1:-1], quote(token), quote(token, safe=""), html.escape(token)}:
         text = text.replace(written, "***")
     return text
+
+
+_RETRY = _ShortRetry(
+    total=_RETRIES,
+    redirect=False,
+    allowed_methods={"POST"},
+    status_forcelist=_RETRY_STATUSES,
+    raise_on_status=False,  # the last answer says more than "too many retries"
+)

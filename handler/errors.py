@@ -5,7 +5,16 @@ Its counterpart, a message that will never succeed, is `handler.messages.Invalid
 
 
 class RetryLater(Exception):
-    """Raised when a message failed for a reason that may have passed when SQS delivers it again."""
+    """Raised when a message failed for a reason that may have passed when SQS delivers it again.
+
+    Args:
+        reason: what happened.
+        retry_after: the seconds for which somebody asked to be left alone, if anybody did.
+    """
+
+    def __init__(self, reason: str, retry_after: float = 0.0) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
 
 
 class OutOfTime(RetryLater):

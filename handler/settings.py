@@ -28,6 +28,7 @@ class Settings:
     prefix: str  # what their keys begin with
     catalog_url: str  # the base URL of the OAM catalog
     token: str = field(repr=False)  # the catalog's bearer token, if it is given as it is
+    queue_url: str | None  # the queue that the messages come from, for their back-off
     token_secret: str | None  # else the ARN of the secret that holds it
     mock_catalog: bool  # whether to send nothing to the catalog
     tiles_base: str | None  # what replaces scheme, host and bucket of an S3 target, if anything
@@ -54,6 +55,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         prefix=values["OAM_STATUS_PREFIX"],
         catalog_url=values["OAM_CATALOG_URL"].rstrip("/") or DEFAULT_CATALOG_URL,
         token=values["OAM_API_TOKEN"],
+        queue_url=values["OAM_STATUS_SQS_QUEUE_URL"] or None,
         token_secret=values["OAM_API_TOKEN_SECRET_ARN"] or None,
         mock_catalog=values["MOCK_OAM_API"].lower() == "true",
         tiles_base=values["OAM_TILES_URL"].rstrip("/") or None,

@@ -183,16 +183,16 @@ def test_what_was_not_begun_is_reported_as_failed(function: Function) -> None:
 def test_a_hanging_job_does_not_outlive_the_invocation(
     function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # GIVEN a job that hangs, beside one that does not, and two seconds
+    # GIVEN a job that hangs, beside one that does not, and three seconds
     publish = Publisher.publish
 
     def hang(self: Publisher, job_id: str, *args: Any) -> Any:
         if job_id == "hangs":
-            time.sleep(5)
+            time.sleep(6)
         return publish(self, job_id, *args)
 
     monkeypatch.setattr(Publisher, "publish", hang)
-    end = time.monotonic() + 2
+    end = time.monotonic() + 3
     records = [record(body("chunk", "STARTED", "hangs")), record(body("chunk", "STARTED", "works"))]
     # WHEN
     failed = function.invoke(*records, milliseconds=lambda: int((end - time.monotonic()) * 1000))

@@ -31,6 +31,7 @@ def test_good_settings_are_read_with_their_defaults() -> None:
         prefix="status",
         catalog_url="https://api.openaerialmap.org",
         token="s3cret-token",
+        queue_url=None,
         token_secret=None,
         mock_catalog=False,
         tiles_base=None,

@@ -1,0 +1,65 @@
+"""The queue in SQS: when a failed message comes back."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+    from mypy_boto3_sqs import SQSClient
+
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibilityBatch.html
+ENTRIES = 10
+CALLS_AT_ONCE = 8
+
+
+class StatusQueue:
+    """The queue that the messages come from.
+
+    Args:
+        make_sqs: makes a client, when a message first fails.
+        url: the queue's URL.
+        logger: gets a line for each failure.
+    """
+
+    def __init__(self, make_sqs: "Callable[[], SQSClient]", url: str, logger: "Logger") -> None:
+        self._make_sqs = make_sqs
+        self._sqs: SQSClient | None = None
+        self._url = url
+        self._logger = logger
+
+    def postpone(self, delays: Mapping[str, int], seconds: float) -> None:
+        """Set when messages come back. Where that fails, the queue's own visibility timeout still holds.
+
+        Args:
+            delays: the seconds to wait, by receipt handle.
+            seconds: how long this may take.
+        """
+        self._sqs = self._sqs or self._make_sqs()
+        entries = list(delays.items())
+        pool = ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="visibility")
+        wait(
+            [
+                pool.submit(self._change, self._sqs, entries[start : start + ENTRIES])
+                for start in range(0, len(entries), ENTRIES)
+            ],
+            timeout=max(0.0, seconds),
+        )
+        pool.shutdown(wait=False, cancel_futures=True)
+
+    def _change(self, sqs: "SQSClient", entries: list[tuple[str, int]]) -> None:
+        try:
+            answer = sqs.change_message_visibility_batch(
+                QueueUrl=self._url,
+                Entries=[
+                    {"Id": str(number), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
+                    for number, (receipt, seconds) in enumerate(entries)
+                ],
+            )
+        except (BotoCoreError, ClientError) as error:
+            self._logger.warning("Visibility not changed", messages=len(entries), reason=str(error))
+            return
+        for failure in answer.get("Failed", []):
+            self._logger.warning("Visibility not changed", messages=1, reason=failure["Code"])

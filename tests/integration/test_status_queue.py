@@ -1,0 +1,144 @@
+"""When failed messages come back, over HTTP against the real queue."""
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from aws_lambda_powertools import Logger
+
+from handler.status_queue import StatusQueue
+from local.event_source_mapping import EventSourceMapping
+from tests.conftest import TOKEN, Aws
+from tests.factories import body
+from tests.integration.fault_proxy import Fault, FaultProxy
+from tests.integration.scripted_catalog import Answer, ScriptedCatalog
+from tests.integration.test_app import Function, catalog, function  # noqa: F401 (fixtures)
+
+
+class Queue:
+    """A queue whose own visibility timeout is far longer than any test."""
+
+    def __init__(self, aws: Aws) -> None:
+        self.sqs = aws.client("sqs")
+        self.url = self.sqs.create_queue(
+            QueueName=f"q-{uuid.uuid4().hex[:12]}", Attributes={"VisibilityTimeout": "3600"}
+        )["QueueUrl"]
+
+    def send(self, *bodies: str) -> None:
+        for text in bodies:
+            self.sqs.send_message(QueueUrl=self.url, MessageBody=text)
+
+    def receive(self) -> list[Any]:
+        """Receive all that is visible."""
+        found: list[Any] = []
+        while messages := self.sqs.receive_message(
+            QueueUrl=self.url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["All"]
+        ).get("Messages"):
+            found += messages
+        return found
+
+
+@pytest.fixture
+def queue(aws: Aws) -> Queue:
+    return Queue(aws)
+
+
+@pytest.fixture
+def proxy(aws: Aws) -> Iterator[FaultProxy]:
+    with FaultProxy(aws.url) as running:
+        yield running
+
+
+def test_any_number_of_messages_is_postponed_ten_a_call(aws: Aws, queue: Queue, proxy: FaultProxy) -> None:
+    # GIVEN 25 messages in hand
+    queue.send(*(f"m{number}" for number in range(25)))
+    receipts = {message["Body"]: message["ReceiptHandle"] for message in queue.receive()}
+    # WHEN all but one are put off, and that one is not
+    status_queue = StatusQueue(
+        lambda: aws.client("sqs", proxy.url), queue.url, Logger(service=uuid.uuid4().hex)
+    )
+    status_queue.postpone({receipt: 0 if name == "m7" else 900 for name, receipt in receipts.items()}, 5)
+    # THEN
+    assert [message["Body"] for message in queue.receive()] == ["m7"]
+    assert proxy.count("POST") == 3
+
+
+def test_a_failing_call_is_logged_and_the_queues_own_timeout_holds(
+    aws: Aws, queue: Queue, proxy: FaultProxy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    queue.send("a", "b")
+    receipts = [message["ReceiptHandle"] for message in queue.receive()]
+    status_queue = StatusQueue(
+        lambda: aws.client("sqs", proxy.url), queue.url, Logger(service=uuid.uuid4().hex)
+    )
+    # WHEN SQS fails, then knows one of the receipts only
+    proxy.faults.extend(Fault("POST", answer=(500, "InternalError")) for _ in range(3))
+    status_queue.postpone(dict.fromkeys(receipts, 0), 5)
+    status_queue.postpone({"no receipt": 0}, 5)
+    # THEN
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["message"] for line in lines] == ["Visibility not changed"] * 2
+    assert queue.receive() == []
+
+
+def test_a_queue_that_hangs_does_not_hold_the_answer_up(aws: Aws, queue: Queue, proxy: FaultProxy) -> None:
+    status_queue = StatusQueue(
+        lambda: aws.client("sqs", proxy.url), queue.url, Logger(service=uuid.uuid4().hex)
+    )
+    proxy.faults.append(Fault("POST", before=lambda: time.sleep(3)))
+    begun = time.monotonic()
+    status_queue.postpone({"receipt": 0}, 0.3)
+    assert time.monotonic() - begun < 1
+
+
+def test_an_invalid_message_comes_back_at_once_and_one_that_may_succeed_waits(
+    function: Function,  # noqa: F811 (the fixture)
+    queue: Queue,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # GIVEN a poison message, one that the catalog wants later, and a good one
+    monkeypatch.setenv("OAM_STATUS_SQS_QUEUE_URL", queue.url)
+    function.catalog.answers.append(Answer(429, headers={"Retry-After": "600"}))
+    queue.send("poison", body("mosaic", "FINISHED", "later"), body("chunk", "STARTED", "good"))
+    mapping = EventSourceMapping(queue.sqs, queue.url, function.module.lambda_handler, wait=1)
+    # WHEN they are delivered, and the poison again
+    first = mapping.deliver(mapping.receive())
+    assert (len(first.succeeded), len(first.failed)) == (1, 2)
+    for receives in ("2", "3"):
+        (again,) = mapping.receive()
+        # THEN it is there at once, every time
+        assert (again["body"], again["attributes"]["ApproximateReceiveCount"]) == ("poison", receives)
+        mapping.deliver([again])
+    # AND the other one is not, for as long as the catalog asked
+    attributes = queue.sqs.get_queue_attributes(
+        QueueUrl=queue.url, AttributeNames=["ApproximateNumberOfMessagesNotVisible"]
+    )["Attributes"]
+    assert attributes == {"ApproximateNumberOfMessagesNotVisible": "1"}
+
+
+def test_retry_after_reaches_the_message_as_its_least_wait(
+    function: Function,  # noqa: F811 (the fixture)
+    queue: Queue,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[dict[str, int]] = []
+    monkeypatch.setattr(StatusQueue, "postpone", lambda self, delays, seconds: asked.append(dict(delays)))
+    monkeypatch.setenv("OAM_STATUS_SQS_QUEUE_URL", queue.url)
+    function.catalog.answers += [Answer(503, headers={"Retry-After": "5000"}), Answer(400)]
+    queue.send(body("mosaic", "FINISHED", "a"), body("mosaic", "FINISHED", "b"))
+    mapping = EventSourceMapping(queue.sqs, queue.url, function.module.lambda_handler, wait=1)
+    mapping.deliver(mapping.receive())
+    assert len(asked) == 1
+    assert max(asked[0].values()) == 5_000
+    assert min(asked[0].values()) <= 10
+
+
+def test_without_a_queue_url_the_queues_own_timeout_holds(function: Function) -> None:  # noqa: F811 (the fixture)
+    with ScriptedCatalog():
+        assert function.invoke(
+            {"messageId": "m", "body": "poison", "receiptHandle": "r", "attributes": {}}
+        ) == ["m"]
+    assert TOKEN not in function.output

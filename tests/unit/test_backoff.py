@@ -1,0 +1,47 @@
+"""How long a failed message waits, and whether it outlasts an outage."""
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handler.backoff import BASE, CAP, LONGEST, delay
+from tests.deploy.translated import TEMPLATE
+
+
+@given(st.integers(-1, 10**9), st.floats(0, 1), st.floats(0, 1e9))
+def test_a_wait_is_within_its_bounds_and_never_below_what_was_asked_for(
+    receives: int, chance: float, at_least: float
+) -> None:
+    found = delay(receives, chance, at_least)
+    assert min(at_least, LONGEST) <= found <= max(CAP, min(at_least + 1, LONGEST))
+    # SQS: at most 12 hours from the receipt, of which an invocation may take 15 minutes
+    assert 0 <= found <= 12 * 3600 - 15 * 60
+
+
+def test_the_longest_wait_doubles_with_every_receive_up_to_its_cap() -> None:
+    longest = [delay(receives, 1.0) for receives in range(1, 10)]
+    assert longest == [10, 20, 40, 80, 160, 320, 640, 1_200, 1_200]
+    assert (BASE, CAP) == (10, 1_200)
+
+
+def test_full_jitter_spreads_from_nothing_to_the_longest() -> None:
+    assert delay(5, 0.0) == 0
+    assert delay(5, 0.5) == 80
+
+
+def test_the_stacks_receives_outlast_an_outage_of_six_hours_and_end_within_minutes_of_it() -> None:
+    # GIVEN 20,000 messages that fail from their first delivery on
+    dice = random.Random(1)
+    receives = TEMPLATE["Parameters"]["MaxReceiveCount"]["Default"]
+    outlasted, late = 0, 0
+    for _ in range(20_000):
+        now, count = 0, 1
+        while count < receives and now < 6 * 3600:
+            now += delay(count, dice.random())
+            count += 1
+        outlasted += now >= 6 * 3600
+        late = max(late, now - 6 * 3600)
+    # THEN none is a dead letter before the outage is over, and each is back within the cap
+    assert outlasted == 20_000
+    assert 0 <= late <= CAP
