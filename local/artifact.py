@@ -60,7 +60,7 @@ def build(target: Path) -> None:
     binaries = [str(path.relative_to(target)) for path in target.rglob("*.so")]
     if binaries:
         raise BuildError(f"a package is not pure Python, and would not fit both processors: {binaries}")
-    python = _find_python()
+    python = find_python()
     if python:
         _compile(target, python)
 
@@ -123,8 +123,8 @@ def _compile(target: Path, python: str) -> None:
         raise BuildError(f"{python} failed to compile")
 
 
-def _find_python() -> str | None:
-    """Find the function's own Python: on the PATH, or pyenv's."""
+def find_python() -> str | None:
+    """Find the function's own Python: this one, one on the PATH, or pyenv's; None if there is none."""
     for candidate in _candidates():
         question = f"import sys; sys.exit(sys.version_info[:2] != {PYTHON})"
         try:

@@ -13,7 +13,7 @@ import pytest
 from samcli.local.lambdafn.env_vars import EnvironmentVariables
 
 from handler.settings import read_settings
-from local.artifact import SERVICES, build, describe
+from local.artifact import SERVICES, build, describe, find_python
 from local.embedded import BUCKET, PORT, PREFIX
 from tests.conftest import TOKEN, Aws
 from tests.deploy.translated import ROOT, Stack
@@ -104,6 +104,52 @@ def test_a_package_index_that_gives_something_else_stops_the_build(
         build(tmp_path / "target")
 
 
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, str]]:
+    """Give the Python that is to run the artifact, and what it needs to find AWS's runtime client.
+
+    The function's own where this host has it, so that the artifact's bytecode is what runs; else this one, on the
+    artifact's sources.
+    """
+    python = find_python()
+    if python is None:
+        return sys.executable, {"PYTHONDONTWRITEBYTECODE": "1"}
+    # The client at the version of the tests' own lock, as a wheel for that Python.
+    names = ("awslambdaric", "simplejson", "snapshot-restore-py")
+    locked = (ROOT / "requirements-dev.txt").read_text()
+    lock = tmp_path_factory.mktemp("lock") / "requirements.txt"
+    lock.write_text(
+        "".join(
+            m
+            for n in names
+            for m in re.findall(rf"^{n}==[^\n]*\\\n(?:    --hash.*\n)+", locked, re.MULTILINE)
+        )
+    )
+    target = tmp_path_factory.mktemp("runtime")
+    platforms = [f"--platform=manylinux{tag}_{os.uname().machine}" for tag in ("_2_28", "_2_17", "2014")]
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--require-hashes",
+            "--no-deps",
+            "--only-binary=:all:",
+        ]
+        + [
+            "--python-version=3.13",
+            *platforms,
+            "--platform=any",
+            f"--target={target}",
+            f"--requirement={lock}",
+        ],
+        check=True,
+    )
+    return python, {"PYTHONPATH": str(target)}
+
+
 def outcome(aws: Aws, environment: dict[str, str], answer: Any) -> dict[str, Any]:
     """Say what came of an event, but for the times at which it was done."""
     found = {"answer": answer}
@@ -127,8 +173,13 @@ print("ANSWER" + json.dumps(lambda_handler(json.load(open(sys.argv[1])), context
 
 
 def test_the_built_artifact_does_with_every_event_file_what_the_sources_do(
-    built: Path, aws: Aws, environment: dict[str, str], tmp_path: Path
+    built: Path,
+    aws: Aws,
+    environment: dict[str, str],
+    runtime: tuple[str, dict[str, str]],
+    tmp_path: Path,
 ) -> None:
+    python, path = runtime
     assert len(EVENTS) >= 11
     with ScriptedCatalog() as catalog:
         environment |= {"OAM_CATALOG_URL": catalog.url, "OAM_API_TOKEN": TOKEN, "MOCK_OAM_API": "false"}
@@ -148,28 +199,27 @@ def test_the_built_artifact_does_with_every_event_file_what_the_sources_do(
                 text=True,
                 check=True,
             )
-            with LambdaRuntime(built, theirs, tmp_path) as function:
+            with LambdaRuntime(built, theirs | path, tmp_path, python) as function:
                 answer = function.invoke(json.loads(event.read_text()))
             # THEN they do the same
             expected = outcome(aws, ours, json.loads(done.stdout.split("ANSWER")[1]))
             assert outcome(aws, theirs, answer) == expected, event.name
             assert len(expected) > 1
-    # AND it was the artifact's own packages that ran
-    assert (
-        str(built / "handler")
-        in subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                "import handler.app, botocore; print(handler.app.__file__, botocore.__file__)",
-            ],
-            cwd=built,
-            env={"PATH": os.environ["PATH"]},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
+
+
+def test_it_is_the_artifacts_own_packages_and_bytecode_that_run(
+    built: Path, runtime: tuple[str, dict[str, str]], environment: dict[str, str]
+) -> None:
+    python, path = runtime
+    code = "import handler.app as app, botocore, requests, sys; print(*(m.__cached__ for m in (app, botocore, requests)))"
+    command = [python, "-c", code]
+    done = subprocess.run(
+        command, cwd=built, env=environment | path, capture_output=True, text=True, check=True
     )
+    used = [Path(name) for name in done.stdout.split()]
+    assert len(used) == 3
+    assert all(name.is_relative_to(built) for name in used)
+    assert [name.exists() for name in used] == [find_python() is not None] * 3
 
 
 def test_sam_local_invoke_gives_the_function_an_environment_that_it_can_work_with() -> None:
