@@ -129,21 +129,9 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, st
     platforms = [f"--platform=manylinux{tag}_{os.uname().machine}" for tag in ("_2_28", "_2_17", "2014")]
     subprocess.run(
         [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--require-hashes",
-            "--no-deps",
-            "--only-binary=:all:",
-        ]
-        + [
-            "--python-version=3.13",
-            *platforms,
-            "--platform=any",
-            f"--target={target}",
-            f"--requirement={lock}",
+            *(sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"),
+            *("--only-binary=:all:", "--python-version=3.13", *platforms, "--platform=any"),
+            *(f"--target={target}", f"--requirement={lock}"),
         ],
         check=True,
     )
