@@ -69,7 +69,7 @@ class Batch:
             report.outcomes.append(self._failure(message_id, reason))
         if self._queue and report.failed:
             delays = {
-                record.receipt_handle: _delay(record, report.failed[record.message_id])
+                str(record.get("receiptHandle")): _delay(record, report.failed[record.message_id])
                 for record in records
                 if record.message_id in report.failed
             }

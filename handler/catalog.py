@@ -58,11 +58,7 @@ class Catalog:
         self._url = f"{url.rstrip('/')}/tms"
         self._token = token
         self._session = requests.Session()
-        adapter = HTTPAdapter(
-            pool_connections=1,
-            pool_maxsize=connections,
-            max_retries=_RETRY,
-        )
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=_RETRY)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
 

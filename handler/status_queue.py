@@ -37,17 +37,17 @@ class StatusQueue:
             delays: the seconds to wait, by receipt handle.
             seconds: how long this may take.
         """
-        self._sqs = self._sqs or self._make_sqs()
+        sqs = self._sqs = self._sqs or self._make_sqs()
         entries = list(delays.items())
+        chunks = [entries[start : start + ENTRIES] for start in range(0, len(entries), ENTRIES)]
         pool = ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="visibility")
-        wait(
-            [
-                pool.submit(self._change, self._sqs, entries[start : start + ENTRIES])
-                for start in range(0, len(entries), ENTRIES)
-            ],
-            timeout=max(0.0, seconds),
-        )
+        done, late = wait([pool.submit(self._change, sqs, chunk) for chunk in chunks], max(0.0, seconds))
         pool.shutdown(wait=False, cancel_futures=True)
+        if late:
+            self._logger.warning("Visibility not changed", calls=len(late), reason="no time was left")
+        for call in done:
+            if error := call.exception():
+                self._logger.error("Visibility not changed", calls=1, exc_info=error)
 
     def _change(self, sqs: "SQSClient", entries: list[tuple[str, int]]) -> None:
         try:
@@ -59,7 +59,9 @@ class StatusQueue:
                 ],
             )
         except (BotoCoreError, ClientError) as error:
-            self._logger.warning("Visibility not changed", messages=len(entries), reason=str(error))
+            self._logger.warning("Visibility not changed", calls=1, reason=str(error))
             return
         for failure in answer.get("Failed", []):
-            self._logger.warning("Visibility not changed", messages=1, reason=failure["Code"])
+            self._logger.warning(
+                "Visibility not changed", receipt=entries[int(failure["Id"])][0], reason=failure["Code"]
+            )

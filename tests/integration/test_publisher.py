@@ -235,6 +235,22 @@ def test_a_claim_of_a_killed_invocation_is_taken_over_when_it_has_expired(stage:
     assert stage.section()["attempts"] == 2
 
 
+def test_an_answer_that_comes_after_the_claim_has_expired_does_not_undo_what_another_has_done(
+    stage: Stage,
+) -> None:
+    # GIVEN a POST that outlives its claim: another instance takes over, and tells the catalog
+    def take_over() -> None:
+        stage.now += 30_001
+        assert not stage.publish(finished())
+
+    stage.catalog.answers.append(Answer(500, before=take_over))
+    # WHEN the first instance gets its answer, a refusal
+    assert isinstance(stage.publish(finished())["done"], CatalogError)
+    # THEN what the other one recorded stands
+    assert stage.section()["state"] == "NOTIFIED"
+    assert stage.section()["attempts"] == 2
+
+
 def test_an_own_claim_whose_answer_was_lost_is_not_taken_for_anothers(stage: Stage) -> None:
     # GIVEN the write of SUCCESS and claim is done, but its answer lost
     stage.proxy.faults.append(Fault("PUT", lose_answer=True))

@@ -12,7 +12,7 @@ from aws_lambda_powertools import Logger
 from handler.status_queue import StatusQueue
 from local.event_source_mapping import EventSourceMapping
 from tests.conftest import TOKEN, Aws
-from tests.factories import body
+from tests.factories import body, record
 from tests.integration.fault_proxy import Fault, FaultProxy
 from tests.integration.scripted_catalog import Answer, ScriptedCatalog
 from tests.integration.test_app import Function, catalog, function  # noqa: F401 (fixtures)
@@ -92,6 +92,27 @@ def test_a_queue_that_hangs_does_not_hold_the_answer_up(aws: Aws, queue: Queue, 
     begun = time.monotonic()
     status_queue.postpone({"receipt": 0}, 0.3)
     assert time.monotonic() - begun < 1
+
+
+def test_a_defect_in_a_call_is_logged_and_not_raised(
+    queue: Queue, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status_queue = StatusQueue(lambda: None, queue.url, Logger(service=uuid.uuid4().hex))  # type: ignore[arg-type,return-value]
+    status_queue.postpone({"receipt": 0}, 5)
+    line = json.loads(capsys.readouterr().out)
+    assert (line["level"], line["message"]) == ("ERROR", "Visibility not changed")
+    assert "AttributeError" in line["exception"]
+
+
+def test_a_record_without_a_receipt_costs_its_own_back_off_only(
+    function: Function,  # noqa: F811 (the fixture)
+    queue: Queue,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OAM_STATUS_SQS_QUEUE_URL", queue.url)
+    poison, good = record("poison"), record(body("chunk", "STARTED"))
+    del poison["receiptHandle"]
+    assert function.invoke(poison, good) == [poison["messageId"]]
 
 
 def test_an_invalid_message_comes_back_at_once_and_one_that_may_succeed_waits(
