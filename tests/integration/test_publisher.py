@@ -177,6 +177,20 @@ def test_a_refusal_fails_the_message_and_keeps_success_with_what_the_catalog_sai
     assert "error" not in stage.section()
 
 
+def test_a_straggler_of_a_job_that_the_catalog_refused_neither_tells_it_nor_waits_for_it(
+    stage: Stage,
+) -> None:
+    # GIVEN a success that the catalog refused, whose message is in the queue
+    stage.catalog.answers.append(Answer(500))
+    stage.publish(finished())
+    # WHEN another message of the job arrives late
+    assert not stage.publish(event("chunk", "FINISHED", -5, "late"))
+    # THEN it is in the history, and the notification is left to the message that it belongs to
+    assert [entry["messageId"] for entry in stage.status()["history"]] == ["late", "done"]
+    assert len(stage.posts) == 1
+    assert stage.section()["state"] == "FAILED"
+
+
 def test_a_redirect_is_no_success(stage: Stage) -> None:
     stage.catalog.answers.append(Answer(302, headers={"Location": f"{stage.catalog.url}/elsewhere"}))
     assert isinstance(stage.publish(finished())["done"], CatalogError)
