@@ -237,7 +237,8 @@ def _deciding(walked: Iterable[Event], outside: Iterable[Event], dropped: Progre
     if finished:
         return max(finished, key=lambda event: ("target" in event.fields, _order(event)))
     steps = _walk(walked, dropped).steps
-    return steps[max(steps)] or outside[-1]  # a furthest step from before the walk is the pinned event's
+    older = {event.step: event for event in outside}  # a step from before the walk may be the pinned event's
+    return next(known for step in sorted(steps, reverse=True) if (known := steps[step] or older.get(step)))
 
 
 def _view(job_id: str, status: JobStatus, tiles_base: str | None) -> dict[str, Any]:

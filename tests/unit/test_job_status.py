@@ -297,6 +297,17 @@ def test_a_failure_before_256_newer_messages_of_its_attempt_still_decides() -> N
     assert headline(json.loads(to_json("j", twice))) == ("mosaic", "STARTED", 2)
 
 
+def test_a_deciding_entry_that_somebody_broke_does_not_fail_every_later_message() -> None:
+    # GIVEN a history whose deciding entry is older than the newest 256, and was broken by hand
+    events = [event("mosaic", "FAILED", 0), *(event("chunk", "FAILED", at) for at in range(1, 300))]
+    status = json.loads(to_json("j", fold(JobStatus(), events)))
+    status["history"][0]["sentAt"] = "yesterday"
+    # WHEN the next message arrives
+    found = stored(event("chunk", "FINISHED", 1_000), before=read(json.dumps(status).encode(), 0))
+    # THEN the furthest step that is still known decides
+    assert headline(found) == ("chunk", "FINISHED", 1)
+
+
 def test_the_object_stays_under_1_mib_by_cutting_old_texts_first_and_no_more_than_needed() -> None:
     # GIVEN failures of 100,000 characters each
     failures = [event("chunk", "FAILED", at, error="é" * 100_000) for at in range(8)]
