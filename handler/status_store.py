@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
 
 from handler.errors import OutOfTime, RetryLater
 
@@ -20,6 +21,9 @@ LONGEST_WAIT = 0.4  # seconds between two attempts
 # an If-Match: somebody deleted it.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 _CONFLICTS = frozenset({409, 412})
+
+# botocore's own, and what it does not wrap: urllib3's of an error whose body breaks off.
+_FAILURES = (BotoCoreError, HTTPError)
 
 Result = TypeVar("Result")
 
@@ -119,7 +123,7 @@ class StatusStore:
             if _status(error) == 403:
                 hint = " (S3 says so, too, of a missing key to a role without s3:ListBucket on the bucket)"
             raise StatusStoreError(f"reading the status object failed: {error}{hint}") from error
-        except BotoCoreError as error:
+        except _FAILURES as error:
             raise StatusStoreError(f"reading the status object failed: {error}") from error
         return StoredObject(body, answer["ETag"], int(answer["LastModified"].timestamp() * 1000))
 
@@ -139,7 +143,7 @@ class StatusStore:
             if _status(error) in _CONFLICTS or _code(error) == "NoSuchKey":
                 return False
             raise StatusStoreError(f"writing the status object failed: {error}") from error
-        except BotoCoreError as error:
+        except _FAILURES as error:
             raise StatusStoreError(f"writing the status object failed: {error}") from error
         return True
 

@@ -2,10 +2,13 @@
 
 import json
 import random
+import socket
 import socketserver
+import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -219,6 +222,33 @@ def test_an_answer_cut_off_in_its_body_may_succeed_later(aws: Aws) -> None:
                 b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\nETag: "e"\r\n'
                 b"Last-Modified: Tue, 14 Nov 2023 22:13:20 GMT\r\n\r\n[1"
             )
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Cut) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        store = StatusStore(aws.client("s3", f"http://127.0.0.1:{server.server_address[1]}"), aws.bucket, "s")
+        with pytest.raises(StatusStoreError):
+            store.update("j", adding("a"), forever)
+        server.shutdown()
+
+
+@pytest.mark.parametrize("broken", [b"GET", b"PUT"])
+def test_an_error_that_breaks_off_in_its_body_may_succeed_later(aws: Aws, broken: bytes) -> None:
+    """botocore does not wrap what urllib3 raises while it reads such a body."""
+
+    class Cut(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            method = self.rfile.readline().split()[0]
+            if method == broken:
+                self.wfile.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 999\r\n\r\n<Error>")
+                time.sleep(0.1)
+                # A reset, not an orderly end.
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
+            else:
+                error = b"<Error><Code>NoSuchKey</Code></Error>"
+                self.wfile.write(
+                    b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n%s" % (len(error), error)
+                )
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Cut) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
