@@ -58,6 +58,10 @@ format: setup ## Format the code and mend what the linter can
 test: setup ## Run all tests; branch coverage of handler/ has to be 95 % (ARGS="-k name" for some)
 	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term)
 
+.PHONY: chaos
+chaos: setup ## Run several handler processes under faults, kills and outages, against a model (SEED=7 LONG=1)
+	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) $(if $(LONG),--long,--short) $(ARGS)
+
 .PHONY: clean
 clean: ## Remove what was built and set up here
 	@rm -rf .venv .venv-checkov .aws-sam build .coverage
