@@ -3,7 +3,6 @@
 import functools
 import os
 import time
-import uuid
 from collections import Counter
 from typing import Any
 
@@ -19,6 +18,7 @@ from botocore.config import Config
 
 from handler.batch import POSTPONING, Batch
 from handler.catalog import Catalog, MockCatalog
+from handler.circuit_breaker import CircuitBreaker
 from handler.outcomes import Report
 from handler.publisher import Publisher
 from handler.settings import Settings, read_settings
@@ -56,9 +56,9 @@ def wire(settings: Settings) -> Batch:
         catalog=MockCatalog(logger)
         if settings.mock_catalog
         else Catalog(settings.catalog_url, _token(settings), WORKERS),
+        breaker=CircuitBreaker(time.monotonic),
         tiles_base=settings.tiles_base,
         clock=lambda: time.time_ns() // 1_000_000,
-        new_claimant=lambda: uuid.uuid4().hex,
         logger=logger,
     )
     return Batch(publisher, _queue(settings), WORKERS, logger)

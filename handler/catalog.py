@@ -11,10 +11,10 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import BaseHTTPResponse
 from urllib3.connectionpool import ConnectionPool
-from urllib3.exceptions import InvalidHeader, MaxRetryError, ResponseError
+from urllib3.exceptions import InvalidHeader, MaxRetryError, ReadTimeoutError, ResponseError
 from urllib3.util import Retry
 
-from handler.errors import RetryLater
+from handler.errors import OutOfTime, RetryLater
 from handler.notification import CatalogState, Notification
 from handler.tokens import Token
 
@@ -37,6 +37,10 @@ _ERROR_CHARACTERS = 500  # what is kept of it
 
 class CatalogError(RetryLater):
     """Raised when the catalog did not take a notification, or nobody knows whether it did."""
+
+
+class CatalogDown(CatalogError):
+    """Raised when the catalog answers nobody at this moment: no answer at all, a 429 or a 5xx."""
 
 
 class CatalogClaimed(RetryLater):
@@ -66,8 +70,10 @@ class Catalog:
         """Send a notification.
 
         Connection errors, 429, 502, 503 and 504 are tried again at once, twice at the most; a 401 once, if
-        the token has changed. A redirect is not followed: requests would turn the POST into a GET, get the
-        catalog's listing with a 200, and nothing would have been registered.
+        the token has changed. An answer that does not come in time is left to the next delivery: the catalog
+        may be at it, and two more waits are time that other jobs need. A redirect is not followed: requests
+        would turn the POST into a GET, get the catalog's listing with a 200, and nothing would have been
+        registered.
 
         Args:
             notification: what to say.
@@ -75,7 +81,9 @@ class Catalog:
 
         Raises:
             CatalogError: on anything but a 2xx; its text begins with the status code, and holds no token.
+            CatalogDown: when that is not about this notification.
             TokenUnavailable: when there is no token to send.
+            OutOfTime: when it can't be asked in the time there is.
         """
         end = time.monotonic() + seconds
         token = self._token(None)
@@ -83,7 +91,8 @@ class Catalog:
         if status == 401 and (newer := self._token(token)) != token:
             status, text, retry_after = self._post(notification, newer, end)
         if not 200 <= status < 300:
-            raise CatalogError(f"HTTP {status}: {text}"[:_ERROR_CHARACTERS], retry_after)
+            kind = CatalogDown if status == 429 or status >= 500 else CatalogError
+            raise kind(f"HTTP {status}: {text}"[:_ERROR_CHARACTERS], retry_after)
 
     def _post(self, notification: Notification, token: str, end: float) -> tuple[int, str, float]:
         """Send a notification with a token; give the answer's status, text and Retry-After in seconds."""
@@ -94,7 +103,7 @@ class Catalog:
 
         seconds = end - time.monotonic()
         if seconds < SHORTEST_NOTIFY:
-            raise CatalogError("no time was left to ask")
+            raise OutOfTime("no time was left to ask the catalog")
         # Whatever the catalog does, all waits and requests fit into the time there is.
         share = (seconds - _RETRIES * LONGEST_RETRY_AFTER) / (_RETRIES + 1)
         timeout = (min(CONNECT_TIMEOUT, share / 3), min(READ_TIMEOUT, share * 2 / 3))
@@ -111,7 +120,7 @@ class Catalog:
                 return answer.status_code, _without(token, self._start_of(answer)), retry_after
         except requests.RequestException as error:
             text = _without(token, f"{type(error).__name__}: {error}")
-            raise CatalogError(text[:_ERROR_CHARACTERS]) from None
+            raise CatalogDown(text[:_ERROR_CHARACTERS]) from None
 
     def _start_of(self, answer: requests.Response) -> str:
         try:
@@ -139,7 +148,7 @@ class MockCatalog:
 
 
 class _ShortRetry(Retry):
-    """urllib3's retries, but with jitter from the first on, and none whose Retry-After is long."""
+    """urllib3's retries, but with jitter from the first on, and none after a long wait or before one."""
 
     def get_backoff_time(self) -> float:
         return random.uniform(0, 0.25 * 2 ** len(self.history))  # noqa: S311 (no secret)
@@ -161,6 +170,8 @@ class _ShortRetry(Retry):
     ) -> "_ShortRetry":
         if response is not None and (self.get_retry_after(response) or 0) > LONGEST_RETRY_AFTER:
             raise MaxRetryError(_pool, url or "", ResponseError("Retry-After is too long"))  # type: ignore[arg-type]
+        if isinstance(error, ReadTimeoutError):
+            raise error
         return super().increment(method, url, response, error, _pool, _stacktrace)
 
 

@@ -87,17 +87,17 @@ def is_claimed(catalog: Mapping[str, Any], claimant: str, now: int) -> bool:
     return until is not None and until > now and catalog.get("claimedBy") != claimant
 
 
-def unclaimed(notification: Notification, catalog: Mapping[str, Any], now: int) -> dict[str, Any]:
-    """Say that a notification is due; times (`now`) are in milliseconds since the epoch."""
-    known = catalog.get("digest") == notification.digest
-    attempts = catalog.get("attempts")
-    return {
-        "state": CatalogState.PENDING,
-        "uri": notification.uri,
-        "digest": notification.digest,
-        "attempts": attempts if known and isinstance(attempts, int) else 0,
-        "updatedAt": iso(now),
-    }
+def unclaimed(notification: Notification, catalog: Mapping[str, Any], now: int) -> Mapping[str, Any]:
+    """Say that a notification is due, but nobody is at it.
+
+    Args:
+        notification: what the catalog must know.
+        catalog: the object's `catalog` section so far; it stays, with what went wrong, if it is about this.
+        now: in milliseconds since the epoch.
+    """
+    if catalog.get("digest") == notification.digest:
+        return catalog
+    return _pending(notification, 0, now)
 
 
 def claimed(
@@ -114,12 +114,9 @@ def claimed(
     """
     if catalog.get("claimedBy") == claimant:
         return catalog
-    section = unclaimed(notification, catalog, now)
-    return section | {
-        "attempts": section["attempts"] + 1,
-        "claimedUntil": iso(until),
-        "claimedBy": claimant,
-    }
+    attempts = catalog.get("attempts") if catalog.get("digest") == notification.digest else 0
+    section = _pending(notification, (attempts if isinstance(attempts, int) else 0) + 1, now)
+    return section | {"claimedUntil": iso(until), "claimedBy": claimant}
 
 
 def settled(
@@ -136,3 +133,13 @@ def settled(
     section = {name: value for name, value in claim.items() if name not in {"claimedUntil", "claimedBy"}}
     section |= {"state": state, "updatedAt": iso(now)}
     return section if error is None else section | {"error": error}
+
+
+def _pending(notification: Notification, attempts: int, now: int) -> dict[str, Any]:
+    return {
+        "state": CatalogState.PENDING,
+        "uri": notification.uri,
+        "digest": notification.digest,
+        "attempts": attempts,
+        "updatedAt": iso(now),
+    }

@@ -22,6 +22,7 @@ class Outcome(StrEnum):
     CATALOG_MOCKED = "CatalogMocked"
     CATALOG_FAILED = "CatalogFailed"
     CATALOG_CLAIMED = "CatalogClaimed"  # another invocation was at it
+    CATALOG_SPARED = "CatalogSpared"  # not asked: it was down a moment ago
 
 
 @dataclass

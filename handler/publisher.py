@@ -1,10 +1,19 @@
 """One job: update its status, notify the catalog, record that."""
 
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from handler.catalog import SHORTEST_NOTIFY, Catalog, CatalogClaimed, MockCatalog
+from handler.catalog import (
+    SHORTEST_NOTIFY,
+    Catalog,
+    CatalogClaimed,
+    CatalogDown,
+    CatalogError,
+    MockCatalog,
+)
+from handler.circuit_breaker import CircuitBreaker, CircuitOpen
 from handler.errors import OutOfTime, RetryLater
 from handler.job_status import JobStatus, UnreadableStatus, deciding, fold, read, to_json
 from handler.messages import Event
@@ -34,6 +43,7 @@ _CATALOG_OUTCOMES = {
     CatalogState.MOCKED: Outcome.CATALOG_MOCKED,
     CatalogState.FAILED: Outcome.CATALOG_FAILED,
 }
+_HINDRANCE_OUTCOMES = {CatalogClaimed: Outcome.CATALOG_CLAIMED, CircuitOpen: Outcome.CATALOG_SPARED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +75,9 @@ class Publisher:
     Args:
         store: where status objects are.
         catalog: who is told of finished jobs.
+        breaker: when the catalog is not asked at all.
         tiles_base: as in `handler.tiles.tiles_url`.
         clock: gives the time in milliseconds since the epoch.
-        new_claimant: gives a name that nobody else has, for a claim.
         logger: gets a line for each job.
     """
 
@@ -76,16 +86,16 @@ class Publisher:
         *,
         store: StatusStore,
         catalog: Catalog | MockCatalog,
+        breaker: CircuitBreaker,
         tiles_base: str | None,
         clock: Callable[[], int],
-        new_claimant: Callable[[], str],
         logger: "Logger",
     ) -> None:
         self._store = store
         self._catalog = catalog
+        self._breaker = breaker
         self._tiles_base = tiles_base
         self._clock = clock
-        self._new_claimant = new_claimant
         self._logger = logger
 
     def publish(self, job_id: str, events: Iterable[Event], time_left: Callable[[], float]) -> Report:
@@ -104,18 +114,25 @@ class Publisher:
             job_id,
             {event.message_id: event for event in events},
             time_left,
-            self._new_claimant(),
+            uuid.uuid4().hex,
             begun,
             begun + int(time_left() * 1000),
         )
         report = Report()
         try:
-            if time_left() < SHORTEST_JOB:
+            self._publish(job, report)
+        finally:
+            self._breaker.leave(job.claimant)
+        return report
+
+    def _publish(self, job: _Job, report: Report) -> None:
+        try:
+            if job.time_left() < SHORTEST_JOB:
                 raise OutOfTime("no time left to begin the job")
             plan = self._update_status(job, report)
         except RetryLater as error:
             report.failed = dict.fromkeys(job.events, error)
-            return report
+            return
         if plan.notification:
             try:
                 if plan.hindrance:
@@ -123,9 +140,8 @@ class Publisher:
                 self._notify_catalog(job, plan.notification, plan.status.catalog, report)
             except RetryLater as error:
                 report.failed[plan.notification.message_id] = error
-                if isinstance(error, CatalogClaimed):
-                    report.outcomes.append(Outcome.CATALOG_CLAIMED)
-        return report
+                if outcome := _HINDRANCE_OUTCOMES.get(type(error)):
+                    report.outcomes.append(outcome)
 
     def _update_status(self, job: _Job, report: Report) -> _Plan:
         """Write the status, and with it the claim to the notification that it makes due."""
@@ -173,6 +189,9 @@ class Publisher:
         elif job.time_left() < SHORTEST_NOTIFY + CLAIMING + RECORDING:
             hindrance = OutOfTime("no time left to tell the catalog")
             catalog = unclaimed(notification, catalog, job.begun)
+        elif not self._breaker.admits(job.claimant):
+            hindrance = CircuitOpen("the catalog was down a moment ago")
+            catalog = unclaimed(notification, catalog, job.begun)
         else:
             catalog = claimed(notification, catalog, job.claimant, job.begun, job.until)
         return _Plan(replace(status, catalog=catalog), new, replaced, notification, hindrance)
@@ -182,11 +201,9 @@ class Publisher:
     ) -> None:
         """Tell the catalog, and record what came of it."""
         state: CatalogState = self._catalog.done
-        failure: RetryLater | None = None
-        try:
-            self._catalog.notify(notification, job.time_left() - RECORDING)
-        except RetryLater as error:
-            state, failure = CatalogState.FAILED, error
+        failure = self._ask_catalog(notification, job.time_left() - RECORDING)
+        if failure:
+            state = CatalogState.FAILED
         report.outcomes.append(_CATALOG_OUTCOMES[state])
         now, said = self._clock(), None if failure is None else str(failure)
 
@@ -209,6 +226,22 @@ class Publisher:
             raise failure or error from error
         if failure:
             raise failure
+
+    def _ask_catalog(self, notification: Notification, seconds: float) -> RetryLater | None:
+        """Tell the catalog, and the circuit breaker how it is; give what went wrong, if anything did."""
+        try:
+            self._catalog.notify(notification, seconds)
+        except CatalogDown as error:
+            if self._breaker.failed(error.retry_after):
+                self._logger.warning("Catalog is down, and not asked for a while", reason=str(error))
+            return error
+        except CatalogError as error:
+            self._breaker.answered()
+            return error
+        except RetryLater as error:  # it was not asked
+            return error
+        self._breaker.answered()
+        return None
 
 
 def _read(stored: StoredObject | None) -> tuple[JobStatus, str | None]:

@@ -4,6 +4,7 @@ import functools
 import importlib
 import json
 import logging
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 import handler.app
+from handler.circuit_breaker import FAILURES
 from handler.publisher import Publisher
 from handler.settings import SettingsError
 from tests.conftest import TOKEN, Aws
@@ -318,3 +320,30 @@ def test_a_large_batch_of_many_jobs_is_published(function: Function) -> None:
     ]
     assert function.invoke(*records) == []
     assert len(function.status("job-7")["history"]) == 8
+
+
+def test_a_silent_catalog_takes_one_wait_of_a_batch_and_none_of_the_next(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a catalog that takes connections and says nothing
+    monkeypatch.setattr("handler.catalog.READ_TIMEOUT", 1.0)
+    silence = threading.Event()
+    function.catalog.answers.extend([Answer(200, before=silence.wait)] * 200)
+    finished = [record(body("mosaic", "FINISHED", f"job-{number}")) for number in range(60)]
+    names = [one["messageId"] for one in finished]
+    try:
+        # WHEN a batch finishes more jobs than run at once, and comes back
+        begun = time.monotonic()
+        assert sorted(function.invoke(*finished, milliseconds=60_000)) == sorted(names)
+        first, asked = time.monotonic() - begun, len(function.catalog.requests)
+        assert sorted(function.invoke(*finished, milliseconds=60_000)) == sorted(names)
+        # THEN one round of jobs waited, once; then nobody asked; and every status was written
+        assert asked <= function.module.WORKERS + FAILURES
+        assert len(function.catalog.requests) == asked
+        assert first < 6  # of which one second is the wait
+        spared = function.metrics()["CatalogSpared"]
+        assert sum(spared) == 2 * len(finished) - asked
+        assert {function.status(f"job-{number}")["status"] for number in range(60)} == {"SUCCESS"}
+        assert len(function.logged("Catalog is down, and not asked for a while")) >= 1
+    finally:
+        silence.set()

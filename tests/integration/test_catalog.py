@@ -13,7 +13,8 @@ from urllib.parse import quote
 
 import pytest
 
-from handler.catalog import Catalog, CatalogError
+from handler.catalog import Catalog, CatalogDown, CatalogError
+from handler.errors import OutOfTime
 from handler.notification import Notification
 from tests.integration.scripted_catalog import Answer, ScriptedCatalog
 
@@ -162,17 +163,32 @@ def test_nobody_there_is_an_error(server: ScriptedCatalog) -> None:
     assert "ConnectionError" in failure(client("http://127.0.0.1:9"))
 
 
-def test_a_hanging_catalog_is_left_within_the_time_there_is() -> None:
+def test_a_hanging_catalog_is_left_within_the_time_there_is_and_asked_once_only() -> None:
     with raw_server(lambda connection: time.sleep(30)) as (url, received):
         begun = time.monotonic()
-        failure(client(url), seconds=6)
-        assert time.monotonic() - begun < 6
-    assert len(received) == 3
+        assert failure(client(url), seconds=6).startswith("ReadTimeout")
+        assert time.monotonic() - begun < 2
+    assert len(received) == 1
 
 
 def test_nothing_is_asked_without_time_for_it(server: ScriptedCatalog) -> None:
-    assert failure(client(server.url), seconds=3) == "no time was left to ask"
+    with pytest.raises(OutOfTime):
+        client(server.url).notify(SAID, 3)
     assert server.requests == []
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_a_catalog_that_serves_nobody_is_told_from_one_that_refuses(
+    server: ScriptedCatalog, status: int
+) -> None:
+    server.answers.extend([Answer(status)] * 3 + [Answer(400)])
+    with pytest.raises(CatalogDown):
+        client(server.url).notify(SAID, 20)
+    server.answers.clear()
+    server.answers.append(Answer(400))
+    with pytest.raises(CatalogError) as refused:
+        client(server.url).notify(SAID, 20)
+    assert not isinstance(refused.value, CatalogDown)
 
 
 @pytest.mark.parametrize("body", [b"", b"Content-Length: 99\r\n\r\n{", b"Content-Length: x\r\n\r\n"])

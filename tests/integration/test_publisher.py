@@ -10,6 +10,7 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from handler.catalog import Catalog, CatalogClaimed, CatalogError, MockCatalog
+from handler.circuit_breaker import FAILURES, PAUSE, CircuitBreaker, CircuitOpen
 from handler.errors import OutOfTime, RetryLater
 from handler.job_status import from_iso, iso
 from handler.messages import Event
@@ -37,6 +38,8 @@ class Stage:
     def __init__(self, aws: Aws, proxy: FaultProxy, catalog: ScriptedCatalog) -> None:
         self.aws, self.proxy, self.catalog = aws, proxy, catalog
         self.now = NOON + 60_000
+        self.seconds = 0.0  # of the clock that the breaker sees
+        self.breaker = CircuitBreaker(lambda: self.seconds)
 
     def publisher(self, *, mock: bool = False) -> Publisher:
         logger = Logger(service=uuid.uuid4().hex, level="DEBUG")  # a new one: it holds stdout
@@ -45,9 +48,9 @@ class Stage:
                 self.aws.client("s3", self.proxy.url), self.aws.bucket, "status", sleep=lambda _: None
             ),
             catalog=MockCatalog(logger) if mock else Catalog(self.catalog.url, lambda _: TOKEN, 4),
+            breaker=self.breaker,
             tiles_base=None,
             clock=lambda: self.now,
-            new_claimant=lambda: uuid.uuid4().hex,
             logger=logger,
         )
 
@@ -423,3 +426,70 @@ def test_two_instances_that_finish_one_job_at_once_tell_the_catalog_once(stage: 
     assert len(stage.posts) == 1
     assert sum(map(bool, failures)) <= 1
     assert stage.section()["state"] == "NOTIFIED"
+
+
+def fail_until_the_circuit_opens(stage: Stage) -> None:
+    """Have other jobs find the catalog down, in the same instance."""
+    stage.catalog.answers.extend([Answer(500)] * FAILURES)
+    for number in range(FAILURES):
+        assert stage.publisher().publish(f"other-{number}", [finished(f"m{number}")], lambda: 30.0).failed
+    stage.catalog.requests.clear()
+    stage.proxy.requests.clear()
+
+
+def test_while_the_catalog_is_down_it_is_not_asked_and_the_status_is_written(stage: Stage) -> None:
+    fail_until_the_circuit_opens(stage)
+    # WHEN a job finishes
+    failed = stage.publish(finished())
+    # THEN its users see their tiles, its message comes back, nothing was claimed and nobody asked
+    assert isinstance(failed["done"], CircuitOpen)
+    assert stage.status()["status"] == "SUCCESS"
+    assert (stage.section()["state"], stage.section()["attempts"]) == ("PENDING", 0)
+    assert "claimedBy" not in stage.section()
+    assert stage.posts == []
+    assert stage.requests() == ["GET", "PUT"]
+    assert Outcome.CATALOG_SPARED in stage.report.outcomes
+    # AND its next delivery changes nothing: no write
+    stage.publish(finished())
+    assert stage.requests() == ["GET", "PUT", "GET"]
+
+
+def test_what_the_catalog_said_last_stays_in_the_object_while_it_is_spared(stage: Stage) -> None:
+    stage.catalog.answers.append(Answer(500, b"no disk"))
+    stage.publish(finished())
+    fail_until_the_circuit_opens(stage)
+    stage.publish(finished())
+    assert (stage.section()["state"], stage.section()["error"]) == ("FAILED", "HTTP 500: no disk")
+
+
+def test_after_a_pause_one_job_probes_and_an_answer_lets_all_others_through(stage: Stage) -> None:
+    fail_until_the_circuit_opens(stage)
+    stage.seconds = PAUSE
+    # WHEN a job probes, and another finishes while it waits for the answer
+    meanwhile: list[RetryLater] = []
+
+    def another() -> None:
+        report = stage.publisher().publish("another", [finished("other")], lambda: 30.0)
+        meanwhile.extend(error for error in report.failed.values() if isinstance(error, RetryLater))
+
+    stage.catalog.answers.append(Answer(200, before=another))
+    assert not stage.publish(finished())
+    # THEN that one was spared the wait, and now it is not
+    assert [type(error) for error in meanwhile] == [CircuitOpen]
+    assert not stage.publisher().publish("another", [finished("other")], lambda: 30.0).failed
+    assert len(stage.posts) == 2
+
+
+def test_a_probe_that_s3_prevents_leaves_the_place_to_the_next(stage: Stage) -> None:
+    fail_until_the_circuit_opens(stage)
+    stage.seconds = PAUSE
+    stage.proxy.faults.extend(Fault("PUT", answer=(403, "AccessDenied")) for _ in range(1))
+    assert isinstance(stage.publish(finished())["done"], StatusStoreError)
+    assert not stage.publish(finished())
+
+
+def test_a_catalog_that_refuses_is_not_taken_for_one_that_is_down(stage: Stage) -> None:
+    stage.catalog.answers.extend([Answer(400)] * 10)
+    for number in range(10):
+        stage.publisher().publish(f"job-{number}", [finished(f"m{number}")], lambda: 30.0)
+    assert len(stage.posts) == 10

@@ -123,7 +123,19 @@ def test_a_claim_of_ones_own_stands_as_it_is() -> None:
 
 
 def test_what_is_due_but_not_begun_is_pending_and_claimed_by_nobody() -> None:
-    assert unclaimed(ONE, {"digest": ONE.digest, "attempts": 3}, NOON)["attempts"] == 3
-    assert unclaimed(ONE, {"digest": "other", "attempts": 3}, NOON)["attempts"] == 0
-    assert unclaimed(ONE, {"digest": ONE.digest, "attempts": "odd"}, NOON)["attempts"] == 0
-    assert "claimedBy" not in unclaimed(ONE, {}, NOON)
+    assert unclaimed(ONE, {"digest": "other", "attempts": 3, "error": "old"}, NOON) == {
+        "state": "PENDING",
+        "uri": URI,
+        "digest": ONE.digest,
+        "attempts": 0,
+        "updatedAt": iso(NOON),
+    }
+
+
+def test_what_went_wrong_last_time_stays_while_nobody_is_at_it() -> None:
+    failed = {"state": "FAILED", "digest": ONE.digest, "attempts": 3, "error": "HTTP 503: down"}
+    assert unclaimed(ONE, failed, NOON) is failed
+
+
+def test_attempts_that_somebody_broke_are_counted_anew() -> None:
+    assert claimed(ONE, {"digest": ONE.digest, "attempts": "odd"}, "me", NOON, NOON)["attempts"] == 1
