@@ -12,10 +12,10 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
 from aws_lambda_powertools.utilities.data_classes import SQSEvent
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
+from handler.aws_clients import AwsClients
 from handler.batch import POSTPONING, Batch
 from handler.catalog import Catalog, MockCatalog
 from handler.circuit_breaker import CircuitBreaker
@@ -37,19 +37,19 @@ metrics = Metrics(namespace="OpenAerialMap", service=SERVICE)
 
 def wire(settings: Settings) -> Batch:
     """Put the parts together."""
-    s3 = boto3.client(
-        "s3",
-        region_name=settings.region,
-        endpoint_url=settings.endpoint_url,
-        config=Config(
-            # Seconds. A status object is small: an answer that takes longer does not come.
-            connect_timeout=2,
-            read_timeout=5,
-            retries={"mode": "standard", "total_max_attempts": 3},
-            max_pool_connections=WORKERS,
-            # Away from AWS a bucket has no host name of its own.
-            s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
-        ),
+    s3 = AwsClients(
+        lambda config: boto3.client(
+            "s3",
+            region_name=settings.region,
+            endpoint_url=settings.endpoint_url,
+            config=config.merge(
+                Config(
+                    max_pool_connections=WORKERS,
+                    # Away from AWS a bucket has no host name of its own.
+                    s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
+                )
+            ),
+        )
     )
     publisher = Publisher(
         store=StatusStore(s3, settings.bucket, settings.prefix),
@@ -67,23 +67,17 @@ def wire(settings: Settings) -> Batch:
 def _queue(settings: Settings) -> StatusQueue | None:
     if settings.queue_url is None:
         return None
-    config = Config(connect_timeout=1, read_timeout=1, retries={"mode": "standard", "total_max_attempts": 1})
-    make_sqs = functools.partial(boto3.client, "sqs", region_name=settings.region, config=config)
-    return StatusQueue(make_sqs, settings.queue_url, logger)
+    sqs = AwsClients(lambda config: boto3.client("sqs", region_name=settings.region, config=config))
+    return StatusQueue(sqs, settings.queue_url, logger)
 
 
 def _token(settings: Settings) -> Token:
     if settings.token or settings.token_secret is None:
-        return lambda _: settings.token
-
-    def make_provider() -> SecretsProvider:
-        config = Config(
-            connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2}
-        )
-        secrets_manager = boto3.client("secretsmanager", region_name=settings.region, config=config)
-        return SecretsProvider(boto3_client=secrets_manager)
-
-    return SecretToken(settings.token_secret, make_provider)
+        return lambda *_: settings.token
+    secrets_manager = AwsClients(
+        lambda config: boto3.client("secretsmanager", region_name=settings.region, config=config)
+    )
+    return SecretToken(settings.token_secret, secrets_manager, time.monotonic)
 
 
 @functools.cache

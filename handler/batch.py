@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
+from handler.aws_clients import SHORTEST_CALL
 from handler.backoff import delay
 from handler.errors import OutOfTime, RetryLater
 from handler.messages import Event, InvalidMessage, parse
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
 
-POSTPONING = 1.0  # seconds that are kept back for it
+POSTPONING = 2 * SHORTEST_CALL  # seconds that are kept back for it: to begin calls, and to end them
 
 
 class Batch:

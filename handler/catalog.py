@@ -86,9 +86,9 @@ class Catalog:
             OutOfTime: when it can't be asked in the time there is.
         """
         end = time.monotonic() + seconds
-        token = self._token(None)
+        token = self._token(None, seconds - SHORTEST_NOTIFY)
         status, text, retry_after = self._post(notification, token, end)
-        if status == 401 and (newer := self._token(token)) != token:
+        if status == 401 and (newer := self._token(token, end - time.monotonic() - SHORTEST_NOTIFY)) != token:
             status, text, retry_after = self._post(notification, newer, end)
         if not 200 <= status < 300:
             kind = CatalogDown if status == 429 or status >= 500 else CatalogError

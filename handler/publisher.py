@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from handler.aws_clients import SHORTEST_CALL
 from handler.catalog import (
     SHORTEST_NOTIFY,
     Catalog,
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
 # In seconds.
-SHORTEST_JOB = 1.0  # below this a job is not begun
-CLAIMING = 0.5  # what the claim takes, before the catalog is asked
-RECORDING = 1.5  # kept back to record what the catalog said
+SHORTEST_JOB = 2 * SHORTEST_CALL  # to read and to write; below this a job is not begun
+CLAIMING = SHORTEST_CALL  # to write the claim, before the catalog is asked
+RECORDING = 2 * SHORTEST_CALL  # kept back to record what the catalog said
 
 _CATALOG_OUTCOMES = {
     CatalogState.NOTIFIED: Outcome.CATALOG_NOTIFIED,

@@ -1,10 +1,14 @@
 """The queue in SQS: when a failed message comes back."""
 
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
+
+from handler.aws_clients import NO_ANSWER
+from handler.errors import OutOfTime
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -19,14 +23,13 @@ class StatusQueue:
     """The queue that the messages come from.
 
     Args:
-        make_sqs: makes a client, when a message first fails.
+        sqs: gives a client whose next call ends within a number of seconds, or raises OutOfTime.
         url: the queue's URL.
         logger: gets a line for each failure.
     """
 
-    def __init__(self, make_sqs: "Callable[[], SQSClient]", url: str, logger: "Logger") -> None:
-        self._make_sqs = make_sqs
-        self._sqs: SQSClient | None = None
+    def __init__(self, sqs: "Callable[[float], SQSClient]", url: str, logger: "Logger") -> None:
+        self._sqs = sqs
         self._url = url
         self._logger = logger
 
@@ -37,11 +40,11 @@ class StatusQueue:
             delays: the seconds to wait, by receipt handle.
             seconds: how long this may take.
         """
-        sqs = self._sqs = self._sqs or self._make_sqs()
+        end = time.monotonic() + seconds
         entries = list(delays.items())
         chunks = [entries[start : start + ENTRIES] for start in range(0, len(entries), ENTRIES)]
         pool = ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="visibility")
-        done, late = wait([pool.submit(self._change, sqs, chunk) for chunk in chunks], max(0.0, seconds))
+        done, late = wait([pool.submit(self._change, chunk, end) for chunk in chunks], max(0.0, seconds))
         pool.shutdown(wait=False, cancel_futures=True)
         if late:
             self._logger.warning("Visibility not changed", calls=len(late), reason="no time was left")
@@ -49,16 +52,16 @@ class StatusQueue:
             if error := call.exception():
                 self._logger.error("Visibility not changed", calls=1, exc_info=error)
 
-    def _change(self, sqs: "SQSClient", entries: list[tuple[str, int]]) -> None:
+    def _change(self, entries: list[tuple[str, int]], end: float) -> None:
         try:
-            answer = sqs.change_message_visibility_batch(
+            answer = self._sqs(end - time.monotonic()).change_message_visibility_batch(
                 QueueUrl=self._url,
                 Entries=[
                     {"Id": str(number), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
                     for number, (receipt, seconds) in enumerate(entries)
                 ],
             )
-        except (BotoCoreError, ClientError) as error:
+        except (OutOfTime, ClientError, *NO_ANSWER) as error:
             self._logger.warning("Visibility not changed", calls=1, reason=str(error))
             return
         for failure in answer.get("Failed", []):

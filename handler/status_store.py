@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
-from urllib3.exceptions import HTTPError
+from botocore.exceptions import ClientError
 
-from handler.errors import OutOfTime, RetryLater
+from handler.aws_clients import NO_ANSWER
+from handler.errors import RetryLater
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -21,9 +21,6 @@ LONGEST_WAIT = 0.4  # seconds between two attempts
 # an If-Match: somebody deleted it.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 _CONFLICTS = frozenset({409, 412})
-
-# botocore's own, and what it does not wrap: urllib3's of an error whose body breaks off.
-_FAILURES = (BotoCoreError, HTTPError)
 
 Result = TypeVar("Result")
 
@@ -58,14 +55,19 @@ class StatusStore:
     """The status objects of one bucket and prefix.
 
     Args:
-        s3: a client; shared by threads.
+        s3: gives a client whose next call ends within a number of seconds, or raises OutOfTime.
         bucket: the bucket's name.
         prefix: what all keys begin with; its slashes do not matter.
         sleep: waits a number of seconds.
     """
 
     def __init__(
-        self, s3: "S3Client", bucket: str, prefix: str, *, sleep: Callable[[float], None] = time.sleep
+        self,
+        s3: "Callable[[float], S3Client]",
+        bucket: str,
+        prefix: str,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._s3 = s3
         self._bucket = bucket
@@ -88,7 +90,7 @@ class StatusStore:
             job_id: a valid one: it becomes part of the key.
             change: gives the new body, and a result, for what is stored now (None: nothing). Called again
                 after each conflict. The body that is stored already is not written again.
-            time_left: gives the seconds left to begin another attempt.
+            time_left: gives the seconds that are left for it.
 
         Returns:
             What came of it.
@@ -96,25 +98,24 @@ class StatusStore:
         Raises:
             StatusConflict: when other writers came first at every attempt.
             StatusStoreError: when S3 fails.
-            OutOfTime: when there is no time left for an attempt.
+            OutOfTime: when there is no time left for another request.
         """
         key = self.key(job_id)
         for conflicts in range(ATTEMPTS):
-            if time_left() <= 0:
-                raise OutOfTime("no time left to update the status object")
-            stored = self._get(key)
+            stored = self._get(key, time_left() / 2)  # the write may take as long
             body, result = change(stored)
             if stored is not None and stored.body == body:
                 return Update(result, written=False, conflicts=conflicts)
-            if self._put(key, body, stored):
+            if self._put(key, body, stored, time_left()):
                 return Update(result, written=True, conflicts=conflicts)
             # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
             self._sleep(random.uniform(0, min(LONGEST_WAIT, 0.02 * 2**conflicts)))  # noqa: S311 (no secret)
         raise StatusConflict(f"other writers came first {ATTEMPTS} times")
 
-    def _get(self, key: str) -> StoredObject | None:
+    def _get(self, key: str, seconds: float) -> StoredObject | None:
+        s3 = self._s3(seconds)
         try:
-            answer = self._s3.get_object(Bucket=self._bucket, Key=key)
+            answer = s3.get_object(Bucket=self._bucket, Key=key)
             body = answer["Body"].read()
         except ClientError as error:
             if _code(error) == "NoSuchKey":
@@ -123,15 +124,16 @@ class StatusStore:
             if _status(error) == 403:
                 hint = " (S3 says so, too, of a missing key to a role without s3:ListBucket on the bucket)"
             raise StatusStoreError(f"reading the status object failed: {error}{hint}") from error
-        except _FAILURES as error:
+        except NO_ANSWER as error:
             raise StatusStoreError(f"reading the status object failed: {error}") from error
         return StoredObject(body, answer["ETag"], int(answer["LastModified"].timestamp() * 1000))
 
-    def _put(self, key: str, body: bytes, stored: StoredObject | None) -> bool:
+    def _put(self, key: str, body: bytes, stored: StoredObject | None, seconds: float) -> bool:
         """Write unless somebody else has written since; tell whether it was written."""
+        s3 = self._s3(seconds)
         condition: dict[str, Any] = {"IfMatch": stored.etag} if stored else {"IfNoneMatch": "*"}
         try:
-            self._s3.put_object(
+            s3.put_object(
                 Bucket=self._bucket,
                 Key=key,
                 Body=body,
@@ -143,7 +145,7 @@ class StatusStore:
             if _status(error) in _CONFLICTS or _code(error) == "NoSuchKey":
                 return False
             raise StatusStoreError(f"writing the status object failed: {error}") from error
-        except _FAILURES as error:
+        except NO_ANSWER as error:
             raise StatusStoreError(f"writing the status object failed: {error}") from error
         return True
 

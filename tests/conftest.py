@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,11 @@ class Aws:
         """Read an object."""
         body: bytes = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
         return body
+
+
+def always(client: Any) -> Callable[[float], Any]:
+    """Give a client, however little time there is."""
+    return lambda seconds: client
 
 
 @pytest.fixture(scope="session")

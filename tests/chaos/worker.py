@@ -21,6 +21,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
+from handler.aws_clients import Patience
 from local.event_source_mapping import EventSourceMapping
 
 INVOCATION = 6.0  # seconds that a batch has
@@ -28,17 +29,22 @@ INVOCATION = 6.0  # seconds that a batch has
 # What makes the function's own waits fit into a run of a minute; times in seconds. A name that is not there
 # (any more, or not yet) is passed over, and named in the report. Visibility timeouts are not here: the queue's
 # own clock is quicker (`Settings.scale` in harness.py), whatever the function asks for.
-CONSTANTS: dict[str, float] = {
+CONSTANTS: dict[str, Any] = {
     "handler.catalog.CONNECT_TIMEOUT": 0.5,
     "handler.catalog.READ_TIMEOUT": 1.0,
     "handler.catalog.LONGEST_RETRY_AFTER": 1.0,
     "handler.catalog.SHORTEST_NOTIFY": 2.75,
     "handler.publisher.SHORTEST_NOTIFY": 2.75,
-    "handler.publisher.SHORTEST_JOB": 0.5,
+    "handler.circuit_breaker.PAUSE": 0.5,
+    "handler.circuit_breaker.LONGEST_PAUSE": 1.0,
+    "handler.aws_clients.PATIENCE": (Patience(2.4, 0.3, 0.4, 2), Patience(0.5, 0.2, 0.3, 1)),
+    "handler.publisher.SHORTEST_JOB": 1.0,
     "handler.publisher.CLAIMING": 0.25,
-    "handler.publisher.RECORDING": 0.75,
+    "handler.publisher.RECORDING": 1.0,
+    "handler.batch.POSTPONING": 0.75,
+    "handler.app.POSTPONING": 0.75,
+    "handler.app.ANSWERING": 0.25,
 }
-S3_TIMEOUTS = 0.2  # factor to the connect and read timeouts of the function's own clients
 
 SABOTAGE = "OAM_CHAOS_SABOTAGE"  # the variable that chooses one of these
 SABOTAGES = ("if-match", "acknowledge", "arrival-order")
@@ -46,7 +52,7 @@ SABOTAGES = ("if-match", "acknowledge", "arrival-order")
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 
-def patch_constants(constants: Mapping[str, float]) -> list[str]:
+def patch_constants(constants: Mapping[str, Any]) -> list[str]:
     """Scale the handler down; give the names that were not found."""
     missing = []
     for name, value in constants.items():
@@ -60,20 +66,6 @@ def patch_constants(constants: Mapping[str, float]) -> list[str]:
         else:
             setattr(module, attribute, value)
     return missing
-
-
-def patch_timeouts(factor: float) -> None:
-    """Scale the timeouts of the clients that the handler makes."""
-    app = import_module("handler.app")
-    original = vars(app)["Config"]
-
-    def config(**options: Any) -> Any:
-        for name in ("connect_timeout", "read_timeout"):
-            if name in options:
-                options[name] = max(min(0.5, options[name]), options[name] * factor)
-        return original(**options)
-
-    vars(app)["Config"] = config
 
 
 def sabotage(kind: str, handler: Handler) -> Handler:
@@ -211,7 +203,6 @@ def main() -> None:
     os.dup2(2, 1)
     handler: Handler = import_module("handler.app").lambda_handler
     missing = patch_constants(CONSTANTS)
-    patch_timeouts(S3_TIMEOUTS)
     kind = os.environ.get(SABOTAGE)
     if kind:
         handler = sabotage(kind, handler)

@@ -4,6 +4,7 @@ import functools
 import importlib
 import json
 import logging
+import socket
 import threading
 import time
 import uuid
@@ -185,16 +186,16 @@ def test_what_was_not_begun_is_reported_as_failed(function: Function) -> None:
 def test_a_hanging_job_does_not_outlive_the_invocation(
     function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # GIVEN a job that hangs, beside one that does not, and three seconds
+    # GIVEN a job that hangs, beside one that does not, and six seconds
     publish = Publisher.publish
 
     def hang(self: Publisher, job_id: str, *args: Any) -> Any:
         if job_id == "hangs":
-            time.sleep(6)
+            time.sleep(8)
         return publish(self, job_id, *args)
 
     monkeypatch.setattr(Publisher, "publish", hang)
-    end = time.monotonic() + 3
+    end = time.monotonic() + 6
     records = [record(body("chunk", "STARTED", "hangs")), record(body("chunk", "STARTED", "works"))]
     # WHEN
     failed = function.invoke(*records, milliseconds=lambda: int((end - time.monotonic()) * 1000))
@@ -347,3 +348,36 @@ def test_a_silent_catalog_takes_one_wait_of_a_batch_and_none_of_the_next(
         assert len(function.logged("Catalog is down, and not asked for a while")) >= 1
     finally:
         silence.set()
+
+
+@pytest.mark.parametrize("hanging", ["s3", "secrets", "catalog"])
+def test_whatever_hangs_ends_within_the_invocation_and_no_thread_is_left_half_way(
+    function: Function, monkeypatch: pytest.MonkeyPatch, hanging: str
+) -> None:
+    # GIVEN a service that takes connections and says nothing, and 14 seconds
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        if hanging == "s3":
+            monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
+        elif hanging == "secrets":
+            monkeypatch.delenv("OAM_API_TOKEN")
+            monkeypatch.setenv("OAM_API_TOKEN_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:1:secret:x")
+            monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", url)
+        else:
+            monkeypatch.setenv("OAM_CATALOG_URL", url)
+        records = [record(body("mosaic", "FINISHED", f"job-{number}")) for number in range(3)]
+        others = set(threading.enumerate())
+        end = time.monotonic() + 14
+        # WHEN
+        failed = function.invoke(*records, milliseconds=lambda: int((end - time.monotonic()) * 1000))
+        # THEN every message has failed in time, by its own timeout: nothing had to be abandoned
+        assert time.monotonic() < end - function.module.ANSWERING
+        assert sorted(failed) == sorted(one["messageId"] for one in records)
+        for thread in set(threading.enumerate()) - others:
+            if thread.name.startswith("job"):
+                thread.join(0.2)
+                assert not thread.is_alive()
+        if hanging != "s3":
+            assert [function.status(f"job-{number}")["catalog"]["state"] for number in range(3)] == [
+                "FAILED"
+            ] * 3

@@ -23,7 +23,7 @@ SAID = Notification("m", "https://tiles/{z}/{x}/{y}.png", ("http://a/1.tif", "ht
 
 
 def client(url: str, token: str = TOKEN) -> Catalog:
-    return Catalog(url, lambda _: token, 32)
+    return Catalog(url, lambda *_: token, 32)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from handler.messages import Event
 from handler.outcomes import Outcome
 from handler.publisher import Publisher
 from handler.status_store import StatusStore, StatusStoreError
-from tests.conftest import TOKEN, Aws
+from tests.conftest import TOKEN, Aws, always
 from tests.factories import NOON, event
 from tests.integration.fault_proxy import Fault, FaultProxy
 from tests.integration.scripted_catalog import Answer, ScriptedCatalog
@@ -45,9 +45,9 @@ class Stage:
         logger = Logger(service=uuid.uuid4().hex, level="DEBUG")  # a new one: it holds stdout
         return Publisher(
             store=StatusStore(
-                self.aws.client("s3", self.proxy.url), self.aws.bucket, "status", sleep=lambda _: None
+                always(self.aws.client("s3", self.proxy.url)), self.aws.bucket, "status", sleep=lambda _: None
             ),
-            catalog=MockCatalog(logger) if mock else Catalog(self.catalog.url, lambda _: TOKEN, 4),
+            catalog=MockCatalog(logger) if mock else Catalog(self.catalog.url, lambda *_: TOKEN, 4),
             breaker=self.breaker,
             tiles_base=None,
             clock=lambda: self.now,

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from aws_lambda_powertools import Logger
 
+from handler.errors import OutOfTime
 from handler.status_queue import StatusQueue
 from local.event_source_mapping import EventSourceMapping
-from tests.conftest import TOKEN, Aws
+from tests.conftest import TOKEN, Aws, always
 from tests.factories import body, record
 from tests.integration.fault_proxy import Fault, FaultProxy
 from tests.integration.scripted_catalog import Answer, ScriptedCatalog
@@ -58,7 +59,7 @@ def test_any_number_of_messages_is_postponed_ten_a_call(aws: Aws, queue: Queue, 
     receipts = {message["Body"]: message["ReceiptHandle"] for message in queue.receive()}
     # WHEN all but one are put off, and that one is not
     status_queue = StatusQueue(
-        lambda: aws.client("sqs", proxy.url), queue.url, Logger(service=uuid.uuid4().hex)
+        always(aws.client("sqs", proxy.url)), queue.url, Logger(service=uuid.uuid4().hex)
     )
     status_queue.postpone({receipt: 0 if name == "m7" else 900 for name, receipt in receipts.items()}, 5)
     # THEN
@@ -72,7 +73,7 @@ def test_a_failing_call_is_logged_and_the_queues_own_timeout_holds(
     queue.send("a", "b")
     receipts = [message["ReceiptHandle"] for message in queue.receive()]
     status_queue = StatusQueue(
-        lambda: aws.client("sqs", proxy.url), queue.url, Logger(service=uuid.uuid4().hex)
+        always(aws.client("sqs", proxy.url)), queue.url, Logger(service=uuid.uuid4().hex)
     )
     # WHEN SQS fails, then knows one of the receipts only
     proxy.faults.extend(Fault("POST", answer=(500, "InternalError")) for _ in range(3))
@@ -86,7 +87,7 @@ def test_a_failing_call_is_logged_and_the_queues_own_timeout_holds(
 
 def test_a_queue_that_hangs_does_not_hold_the_answer_up(aws: Aws, queue: Queue, proxy: FaultProxy) -> None:
     status_queue = StatusQueue(
-        lambda: aws.client("sqs", proxy.url), queue.url, Logger(service=uuid.uuid4().hex)
+        always(aws.client("sqs", proxy.url)), queue.url, Logger(service=uuid.uuid4().hex)
     )
     proxy.faults.append(Fault("POST", before=lambda: time.sleep(3)))
     begun = time.monotonic()
@@ -94,10 +95,21 @@ def test_a_queue_that_hangs_does_not_hold_the_answer_up(aws: Aws, queue: Queue, 
     assert time.monotonic() - begun < 1
 
 
+def test_no_call_is_begun_that_could_outlast_the_invocation(
+    queue: Queue, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_time(seconds: float) -> Any:
+        raise OutOfTime(f"{seconds:.0f}")
+
+    StatusQueue(no_time, queue.url, Logger(service=uuid.uuid4().hex)).postpone({"receipt": 0}, 5)
+    line = json.loads(capsys.readouterr().out)
+    assert (line["level"], line["message"], line["reason"]) == ("WARNING", "Visibility not changed", "5")
+
+
 def test_a_defect_in_a_call_is_logged_and_not_raised(
     queue: Queue, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status_queue = StatusQueue(lambda: None, queue.url, Logger(service=uuid.uuid4().hex))  # type: ignore[arg-type,return-value]
+    status_queue = StatusQueue(always(None), queue.url, Logger(service=uuid.uuid4().hex))  # type: ignore[arg-type]
     status_queue.postpone({"receipt": 0}, 5)
     line = json.loads(capsys.readouterr().out)
     assert (line["level"], line["message"]) == ("ERROR", "Visibility not changed")

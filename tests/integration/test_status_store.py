@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from handler.aws_clients import SHORTEST_CALL, AwsClients
 from handler.errors import OutOfTime
 from handler.status_store import ATTEMPTS, StatusConflict, StatusStore, StatusStoreError, StoredObject
-from tests.conftest import Aws
+from tests.conftest import Aws, always
 from tests.integration.fault_proxy import Fault, FaultProxy
 
 
@@ -37,12 +38,12 @@ def adding(name: str) -> Callable[[StoredObject | None], tuple[bytes, None]]:
 
 @pytest.fixture
 def store(aws: Aws) -> StatusStore:
-    return StatusStore(aws.s3, aws.bucket, "status", sleep=lambda _: None)
+    return StatusStore(always(aws.s3), aws.bucket, "status", sleep=lambda _: None)
 
 
 @pytest.fixture
 def proxied(aws: Aws, proxy: FaultProxy) -> StatusStore:
-    return StatusStore(aws.client("s3", proxy.url), aws.bucket, "status", sleep=lambda _: None)
+    return StatusStore(always(aws.client("s3", proxy.url)), aws.bucket, "status", sleep=lambda _: None)
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def proxy(aws: Aws) -> Any:
     ],
 )
 def test_a_key_has_no_doubled_and_no_leading_slash(aws: Aws, prefix: str, key: str) -> None:
-    assert StatusStore(aws.s3, aws.bucket, prefix).key("j") == key
+    assert StatusStore(always(aws.s3), aws.bucket, prefix).key("j") == key
 
 
 def test_a_first_update_makes_the_object_as_the_api_needs_it(
@@ -130,7 +131,7 @@ def test_a_conflict_is_read_and_applied_again_after_a_short_random_wait(
 ) -> None:
     # GIVEN three conflicts in a row
     waits: list[float] = []
-    store = StatusStore(aws.client("s3", proxy.url), aws.bucket, "status", sleep=waits.append)
+    store = StatusStore(always(aws.client("s3", proxy.url)), aws.bucket, "status", sleep=waits.append)
     proxy.faults.extend(Fault("PUT", answer=(status, code)) for _ in range(3))
     # WHEN
     update = store.update("j", adding("a"), forever)
@@ -190,13 +191,13 @@ def test_forbidden_is_an_error_and_not_absent_and_names_the_likely_reason(
 
 
 def test_a_missing_bucket_is_an_error_and_not_an_absent_object(aws: Aws) -> None:
-    store = StatusStore(aws.s3, "no-such-bucket-anywhere", "status")
+    store = StatusStore(always(aws.s3), "no-such-bucket-anywhere", "status")
     with pytest.raises(StatusStoreError, match="NoSuchBucket"):
         store.update("j", adding("a"), forever)
 
 
 def test_an_unreachable_s3_may_succeed_later(aws: Aws) -> None:
-    store = StatusStore(aws.client("s3", "http://127.0.0.1:9"), aws.bucket, "status")
+    store = StatusStore(always(aws.client("s3", "http://127.0.0.1:9")), aws.bucket, "status")
     with pytest.raises(StatusStoreError):
         store.update("j", adding("a"), forever)
 
@@ -204,7 +205,7 @@ def test_an_unreachable_s3_may_succeed_later(aws: Aws) -> None:
 def test_a_write_that_nobody_answers_may_succeed_later(aws: Aws) -> None:
     # GIVEN an S3 that answers to a GET, and is gone at the PUT
     with FaultProxy(aws.url) as proxy:
-        store = StatusStore(aws.client("s3", proxy.url), aws.bucket, "status")
+        store = StatusStore(always(aws.client("s3", proxy.url)), aws.bucket, "status")
         proxy.faults.extend(
             Fault("PUT", lose_answer=True, before=lambda: aws.put("k", b"")) for _ in range(3)
         )
@@ -225,7 +226,8 @@ def test_an_answer_cut_off_in_its_body_may_succeed_later(aws: Aws) -> None:
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Cut) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        store = StatusStore(aws.client("s3", f"http://127.0.0.1:{server.server_address[1]}"), aws.bucket, "s")
+        s3 = aws.client("s3", f"http://127.0.0.1:{server.server_address[1]}")
+        store = StatusStore(always(s3), aws.bucket, "s")
         with pytest.raises(StatusStoreError):
             store.update("j", adding("a"), forever)
         server.shutdown()
@@ -252,20 +254,29 @@ def test_an_error_that_breaks_off_in_its_body_may_succeed_later(aws: Aws, broken
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Cut) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        store = StatusStore(aws.client("s3", f"http://127.0.0.1:{server.server_address[1]}"), aws.bucket, "s")
+        s3 = aws.client("s3", f"http://127.0.0.1:{server.server_address[1]}")
+        store = StatusStore(always(s3), aws.bucket, "s")
         with pytest.raises(StatusStoreError):
             store.update("j", adding("a"), forever)
         server.shutdown()
 
 
-def test_no_attempt_is_begun_without_time(proxied: StatusStore, proxy: FaultProxy) -> None:
+def test_no_request_is_begun_without_time_for_it(aws: Aws, proxy: FaultProxy) -> None:
+    s3 = aws.client("s3", proxy.url)
+    store = StatusStore(AwsClients(lambda config: s3), aws.bucket, "status")
+    # Not even the read, if the write would have no time.
     with pytest.raises(OutOfTime):
-        proxied.update("j", adding("a"), lambda: 0.0)
+        store.update("j", adding("a"), lambda: 2 * SHORTEST_CALL - 0.1)
     assert not proxy.requests
+    # Nor the write, if the read took it.
+    left = iter([2 * SHORTEST_CALL, SHORTEST_CALL - 0.1])
+    with pytest.raises(OutOfTime):
+        store.update("j", adding("a"), lambda: next(left))
+    assert proxy.count("PUT") == 0
 
 
 def test_threads_that_write_one_job_at_once_lose_nothing(aws: Aws) -> None:
-    store = StatusStore(aws.s3, aws.bucket, "status")
+    store = StatusStore(always(aws.s3), aws.bucket, "status")
     names = [f"n{number}" for number in range(24)]
     random.Random(1).shuffle(names)
 
