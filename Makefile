@@ -39,6 +39,14 @@ send: setup ## Put an event file's messages on the local queue, or a stack's: ma
 show: setup ## Print all local jobs, or one job's status object: make show JOB=test-job
 	@$(BIN)/python -m local.show $(JOB) $(ARGS)
 
+.PHONY: dead-letters
+dead-letters: setup ## List what is in the dead-letter queue, each message with its reason; it stays there
+	@$(BIN)/python -m local.dead_letters $(ARGS)
+
+.PHONY: redrive
+redrive: setup ## Send the dead letters back to the queue: make redrive RATE=50 (messages a second)
+	@$(BIN)/python -m local.redrive $(if $(RATE),--rate $(RATE)) $(ARGS)
+
 .PHONY: events
 events: setup ## Write events/*.json again
 	@$(BIN)/python -m local.make_events

@@ -5,6 +5,7 @@ Ctrl-C.
 """
 
 import argparse
+import json
 import signal
 import socket
 import sys
@@ -77,7 +78,11 @@ class _AtomicS3:
             return self._answer(environ, start_response)
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        answer: Iterable[bytes] = self._application(environ, start_response)
+        try:
+            answer: Iterable[bytes] = self._application(environ, start_response)
+        except NotImplementedError as error:
+            start_response("501 Not Implemented", [("Content-Type", "application/x-amz-json-1.0")])
+            return [json.dumps({"__type": "UnknownOperationException", "message": str(error)}).encode()]
         return answer
 
 

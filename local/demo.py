@@ -88,7 +88,9 @@ def _run(scenario: Scenario, rng: random.Random, screen: Screen) -> int:
             _drain(mapping, stack, screen)
 
         jobs = read_jobs(stack.s3, BUCKET, PREFIX)
-        dead_letters = read_dead_letters(stack.sqs, stack.dead_letter_queue_url, jobs)
+        dead_letters = read_dead_letters(
+            stack.sqs, stack.dead_letter_queue_url, lambda job_id: jobs.get(job_id, {})
+        )
         for job in scenario.jobs:
             _show_timeline(job, jobs.get(job.job_id, {}), screen)
         _show_dead_letters(dead_letters, screen)

@@ -6,20 +6,15 @@ of their SentTimestamps, because SQS gives them new ones and these are the only 
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from local.aws_server import HOST
-from local.configuration import load_env_file, region
-from local.embedded import PORT, QUEUE, leave_aws, sqs_client
-
-if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
+from local.configuration import load_env_file
+from local.embedded import PORT
+from local.queues import NoQueue, find_queue
 
 
 class SendError(Exception):
@@ -47,11 +42,11 @@ def main() -> int:
         if arguments.bodies:
             print(*bodies, sep="\0", end="\0")
             return 0
-        sqs, queue_url = _queue(arguments.port)
+        sqs, queue_url = find_queue(arguments.port)
         for body in bodies:
             answer = sqs.send_message(QueueUrl=queue_url, MessageBody=body)
             print(f"sent {answer['MessageId']}  {body if len(body) <= 100 else body[:99] + '…'}")
-    except SendError as error:
+    except (NoQueue, SendError) as error:
         print(error, file=sys.stderr)
         return 1
     except (BotoCoreError, ClientError, ValueError) as error:
@@ -96,19 +91,6 @@ def _is_record(record: Any) -> bool:
 
 def _sent(record: dict[str, Any]) -> int:
     return int(record["attributes"]["SentTimestamp"])
-
-
-def _queue(port: int) -> tuple["SQSClient", str]:
-    queue_url = os.environ.get("OAM_STATUS_SQS_QUEUE_URL", "").strip()
-    if queue_url:
-        return boto3.client("sqs", region_name=region(os.environ)), queue_url
-    leave_aws()
-    url = f"http://{HOST}:{port}"
-    sqs = sqs_client(url)
-    try:
-        return sqs, sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"]
-    except EndpointConnectionError as error:
-        raise SendError(f"Nothing listens at {url}. `make start` in another terminal starts it.") from error
 
 
 if __name__ == "__main__":

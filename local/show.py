@@ -35,7 +35,7 @@ def main() -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `make show | head` is no error
     load_env_file()
     try:
-        s3, bucket, prefix = _bucket(arguments.port)
+        s3, bucket, prefix = find_bucket(arguments.port)
         jobs = read_jobs(s3, bucket, prefix)
     except EndpointConnectionError as error:
         print(f"{error} `make start` in another terminal starts the embedded stack.", file=sys.stderr)
@@ -59,7 +59,12 @@ def _line(job_id: str, status: dict[str, Any]) -> str:
     return f"{job_id:<24} {status['stage']:<8} {status['status']:<8} attempt {attempt}  catalog {catalog}"
 
 
-def _bucket(port: int) -> tuple["S3Client", str, str]:
+def find_bucket(port: int) -> tuple["S3Client", str, str]:
+    """Give the status bucket that the environment names, else the embedded stack's: client, name and prefix.
+
+    Args:
+        port: of the embedded stack.
+    """
     if os.environ.get("OAM_STATUS_BUCKET", "").strip():
         s3 = boto3.client("s3", region_name=region(os.environ))
         return s3, os.environ["OAM_STATUS_BUCKET"].strip(), os.environ.get("OAM_STATUS_PREFIX", "").strip()
