@@ -1,6 +1,7 @@
 """The Lambda function: wiring, and the handler."""
 
 import functools
+import json
 import os
 import time
 from collections import Counter
@@ -31,7 +32,8 @@ ANSWERING = 0.5  # seconds kept back to log, count and answer, beside what postp
 
 SERVICE = "oam-status-publisher"
 
-logger = Logger(service=SERVICE)
+# ASCII: a message's text may hold what a terminal obeys, or half a character that UTF-8 can't hold.
+logger = Logger(service=SERVICE, json_serializer=functools.partial(json.dumps, default=str))
 metrics = Metrics(namespace="OpenAerialMap", service=SERVICE)
 
 

@@ -10,9 +10,10 @@ from math import ceil
 # All in seconds.
 BASE = 10
 CAP = 1_200
-# A message can be invisible for 12 hours from its receipt, and the invocation has taken some of them:
-# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
-LONGEST = 11 * 3_600
+# What a Retry-After may ask for. SQS would allow 12 hours (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html),
+# but a message that waits so long each time is deleted at the end of the queue's retention period before it
+# has used up its receives, and nobody finds it among the dead letters.
+LONGEST = 3_600
 
 
 def delay(receives: int, chance: float, at_least: float = 0.0) -> int:

@@ -55,6 +55,7 @@ class Batch:
         report, records = Report(), list(records)
         jobs: defaultdict[str, list[Event]] = defaultdict(list)
         for record in records:
+            self._logger.debug("Message received", message_id=record.message_id, body=record.get("body"))
             try:
                 attributes = record.get("attributes") or {}
                 message = parse(record.message_id, attributes.get("SentTimestamp"), record.get("body"))

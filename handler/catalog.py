@@ -1,17 +1,16 @@
 """The OAM catalog's `POST /tms`: says that a job's tiles are there."""
 
-import html
-import json
 import random
+import re
 import time
+from html.entities import html5
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import BaseHTTPResponse
 from urllib3.connectionpool import ConnectionPool
-from urllib3.exceptions import InvalidHeader, MaxRetryError, ReadTimeoutError, ResponseError
+from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError, ReadTimeoutError, ResponseError
 from urllib3.util import Retry
 
 from handler.errors import OutOfTime, RetryLater
@@ -27,11 +26,12 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 3.0
 READ_TIMEOUT = 10.0
 LONGEST_RETRY_AFTER = 2.0  # a catalog that asks for more is asked again by the next delivery
-SHORTEST_NOTIFY = 5.5  # below this a notification is not begun: two waits, three requests of 0.5 each
+SHORTEST_NOTIFY = 5.5  # below this a notification is not begun: two waits, and 1.5 for requests and a body
 
 _RETRIES = 2
 _RETRY_STATUSES = frozenset({429, 502, 503, 504})
 _ANSWER_BYTES = 65_536  # what is read of an answer
+_BODY_SECONDS = 0.2  # for as long as more of it comes
 _ERROR_CHARACTERS = 500  # what is kept of it
 
 
@@ -40,7 +40,10 @@ class CatalogError(RetryLater):
 
 
 class CatalogDown(CatalogError):
-    """Raised when the catalog answers nobody at this moment: no answer at all, a 429 or a 5xx."""
+    """Raised when the catalog serves nobody at this moment: no answer, 429, 502, 503 or 504.
+
+    A 500 is not counted: it may be about this one notification.
+    """
 
 
 class CatalogClaimed(RetryLater):
@@ -61,7 +64,7 @@ class Catalog:
     def __init__(self, url: str, token: Token, connections: int) -> None:
         self._url = f"{url.rstrip('/')}/tms"
         self._token = token
-        self._session = requests.Session()
+        self._session = _Session()
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=_RETRY)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
@@ -91,7 +94,7 @@ class Catalog:
         if status == 401 and (newer := self._token(token, end - time.monotonic() - SHORTEST_NOTIFY)) != token:
             status, text, retry_after = self._post(notification, newer, end)
         if not 200 <= status < 300:
-            kind = CatalogDown if status == 429 or status >= 500 else CatalogError
+            kind = CatalogDown if status in _RETRY_STATUSES else CatalogError
             raise kind(f"HTTP {status}: {text}"[:_ERROR_CHARACTERS], retry_after)
 
     def _post(self, notification: Notification, token: str, end: float) -> tuple[int, str, float]:
@@ -105,7 +108,7 @@ class Catalog:
         if seconds < SHORTEST_NOTIFY:
             raise OutOfTime("no time was left to ask the catalog")
         # Whatever the catalog does, all waits and requests fit into the time there is.
-        share = (seconds - _RETRIES * LONGEST_RETRY_AFTER) / (_RETRIES + 1)
+        share = (seconds - _RETRIES * LONGEST_RETRY_AFTER) / (_RETRIES + 2)
         timeout = (min(CONNECT_TIMEOUT, share / 3), min(READ_TIMEOUT, share * 2 / 3))
         try:
             with self._session.post(
@@ -123,11 +126,17 @@ class Catalog:
             raise CatalogDown(text[:_ERROR_CHARACTERS]) from None
 
     def _start_of(self, answer: requests.Response) -> str:
+        """Read what comes of a body soon: a timeout is for each part of it, and they may have no end."""
+        content, end = b"", time.monotonic() + _BODY_SECONDS
         try:
-            content = next(answer.iter_content(_ANSWER_BYTES), b"")
-        except requests.RequestException as error:  # the status is what counts, and it is there
+            while len(content) < _ANSWER_BYTES and time.monotonic() < end:
+                part = answer.raw.read1(_ANSWER_BYTES, decode_content=True)
+                if not part:
+                    break
+                content += part
+        except (HTTPError, OSError) as error:  # the status is what counts, and it is there
             return f"(body: {type(error).__name__})"
-        return bytes(content).decode(errors="replace")
+        return content.decode(errors="replace")
 
 
 class MockCatalog:
@@ -147,6 +156,17 @@ class MockCatalog:
         self._logger.info("Catalog notification not sent: mocked", payload=notification.payload)
 
 
+class _Session(requests.Session):
+    """A session that knows no redirects.
+
+    Even where it is told not to follow one, requests works out where it leads (a ValueError where that is no
+    URL), and reads its body to the end, however long.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Give no target."""
+
+
 class _ShortRetry(Retry):
     """urllib3's retries, but with jitter from the first on, and none after a long wait or before one."""
 
@@ -156,7 +176,7 @@ class _ShortRetry(Retry):
     def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
         try:
             return super().get_retry_after(response)
-        except InvalidHeader:
+        except (InvalidHeader, ValueError, OverflowError):  # the last two: a year or a number out of range
             return None
 
     def increment(
@@ -172,14 +192,26 @@ class _ShortRetry(Retry):
             raise MaxRetryError(_pool, url or "", ResponseError("Retry-After is too long"))  # type: ignore[arg-type]
         if isinstance(error, ReadTimeoutError):
             raise error
-        return super().increment(method, url, response, error, _pool, _stacktrace)
+        retry = super().increment(method, url, response, error, _pool, _stacktrace)
+        if response is not None:
+            response.close()  # else urllib3 reads its body to the end, however long
+        return retry
 
 
 def _without(token: str, text: str) -> str:
     """Blot out a token, however it is written; before any cut, which may leave half of it."""
-    for written in {token, json.dumps(token)[1:-1], quote(token), quote(token, safe=""), html.escape(token)}:
-        text = text.replace(written, "***")
-    return text
+    return re.sub("".join(map(_written, token)), "***", text) if token else text
+
+
+def _written(character: str) -> str:
+    """Give a pattern of the ways in which JSON, a URL or HTML may write a character."""
+    if character.isalnum():
+        return character
+    code = ord(character)
+    html = "|".join(f"&{name}" for name, value in html5.items() if value == character and name.endswith(";"))
+    return rf"(?:\\*{re.escape(character)}|(?i:%{code:02x}|\\+u{code:04x}|&#0*{code};|&#x0*{code:x};)" + (
+        f"|{html})" if html else ")"
+    )
 
 
 _RETRY = _ShortRetry(

@@ -1,9 +1,9 @@
 """Spares a catalog that is down, and an invocation the time that asking it in vain would take.
 
 The circuit breaker of https://learn.microsoft.com/azure/architecture/patterns/circuit-breaker: closed while
-the catalog answers, open for a pause after a few failures in a row, then half open: one caller at a time
-probes. Of the libraries, pybreaker calls under its lock, one job after the other, and circuitbreaker lets
-every thread probe at once.
+the catalog answers, open after a few failures in a row, then half open: one caller a pause probes. Of the
+libraries, pybreaker calls under its lock, one job after the other, and circuitbreaker lets every thread probe
+at once.
 """
 
 import threading
@@ -38,20 +38,22 @@ class CircuitBreaker:
         """Tell whether a caller may ask the catalog; the one that is let through an open circuit probes.
 
         Args:
-            caller: its name; it gets the same answer until it leaves.
+            caller: its name; the one that probes may ask again.
         """
         with self._lock:
             if self._failures < FAILURES or self._probing == caller:
                 return True
-            if self._probing is not None or self._clock() < self._probe_at:
+            if self._clock() < self._probe_at:
                 return False
+            # The next one's turn comes a pause later, whatever becomes of this one.
+            self._probe_at = self._clock() + PAUSE
             self._probing = caller
             return True
 
     def answered(self) -> None:
         """Close the circuit: the catalog has answered, whatever it said."""
         with self._lock:
-            self._failures = 0
+            self._failures, self._probing = 0, None
 
     def failed(self, retry_after: float) -> bool:
         """Count a failure; tell whether the circuit is open now.
@@ -63,9 +65,3 @@ class CircuitBreaker:
             self._failures += 1
             self._probe_at = self._clock() + max(PAUSE, min(retry_after, LONGEST_PAUSE))
             return self._failures >= FAILURES
-
-    def leave(self, caller: str) -> None:
-        """Let another one probe, if the caller did."""
-        with self._lock:
-            if self._probing == caller:
-                self._probing = None

@@ -21,9 +21,11 @@ Known limits:
   unless it is a mosaic FINISHED.
 - An object that would reach 1 MiB loses text of its oldest entries (`to_json`), and does not get it back.
 - Another writer's overwrite takes the history with it.
-- A first STARTED that was lost, then redriven after a restart was seen, counts as one more restart.
-- An object of the older system is one event of the time it was last modified. A mosaic FINISHED outranks the
-  older system's SUCCESS, which does not name its images, whichever is newer.
+- A STARTED that is redriven counts as a restart where it was counted already (its invocation was killed
+  between writing and answering, time after time), or where a later one was.
+- An object of the older system is one event of the time it was last modified, which is after that of the
+  message that it tells of. So a mosaic FINISHED outranks the older system's SUCCESS, whichever is newer: the
+  message is still to be told to the catalog.
 """
 
 import re
@@ -235,7 +237,7 @@ def _deciding(walked: Iterable[Event], outside: Iterable[Event], dropped: Progre
     walked, outside = list(walked), list(outside)
     finished = [event for event in (*outside, *walked) if event.step is Step.MOSAIC_FINISHED]
     if finished:
-        return max(finished, key=lambda event: ("target" in event.fields, _order(event)))
+        return max(finished, key=lambda event: (event.message_id != OLDER_SYSTEM, _order(event)))
     steps = _walk(walked, dropped).steps
     older = {event.step: event for event in outside}  # a step from before the walk may be the pinned event's
     return next(known for step in sorted(steps, reverse=True) if (known := steps[step] or older.get(step)))

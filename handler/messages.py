@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from handler.tiles import tiles_url
 
@@ -28,6 +28,10 @@ _UNESCAPED_FAILURE = re.compile(
 
 class InvalidMessage(Exception):
     """Raised when a message can never become part of a job's status, however often it is delivered."""
+
+
+class _RepeatedKey(ValueError):
+    """Raised when a JSON object has a key twice."""
 
 
 class Step(IntEnum):
@@ -89,7 +93,8 @@ def parse(message_id: str, sent_timestamp: object, body: object) -> Message:
     try:
         fields = decode_object(body)
     except ValueError as error:
-        failure = _recover(body)
+        # A repeated key may stand in an unescaped text. All else that is refused is JSON as it was meant.
+        failure = _recover(body) if isinstance(error, json.JSONDecodeError | _RepeatedKey) else None
         if failure is None:
             raise InvalidMessage(f"the body is not a JSON object: {error}") from error
         fields, recovered = failure, True
@@ -108,10 +113,14 @@ def parse(message_id: str, sent_timestamp: object, body: object) -> Message:
     if step is Step.MOSAIC_FINISHED:
         if tiles_url(fields.get("target")) is None:
             raise InvalidMessage("target is not a usable s3://, s3n://, s3a://, http:// or https:// URL")
-        images = fields.get("images")
-        if not isinstance(images, list) or not all(isinstance(image, str) for image in images):
+        if not is_images(fields.get("images")):
             raise InvalidMessage("images is not a list of strings")
     return Message(job_id, Event(message_id, int(sent_timestamp), step, fit(fields)), recovered)
+
+
+def is_images(value: object) -> TypeGuard[list[str]]:
+    """Tell whether a value can be a finished mosaic's images: a list of strings."""
+    return isinstance(value, list) and all(isinstance(image, str) for image in value)
 
 
 def step_of(fields: Mapping[str, Any]) -> Step | None:
@@ -224,7 +233,7 @@ def _deeper_than(limit: int, value: object) -> bool:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise ValueError("a key stands twice in one object")
+        raise _RepeatedKey("a key stands twice in one object")
     return value
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from handler.job_status import JobStatus, deciding, from_iso, iso
-from handler.messages import Step, encode
+from handler.messages import Step, encode, is_images
 from handler.tiles import tile_json, tiles_url
 
 
@@ -47,7 +47,8 @@ class Notification:
 def due(job_id: str, status: JobStatus, tiles_base: str | None = None) -> Notification | None:
     """Give what the catalog must know of a job; None before SUCCESS.
 
-    None, too, for the older system's SUCCESS: it does not name the images.
+    None, too, where the target or the images are none that a message could have: the older system let
+    everything pass.
 
     Args:
         job_id: the job.
@@ -57,7 +58,7 @@ def due(job_id: str, status: JobStatus, tiles_base: str | None = None) -> Notifi
     event = deciding(status)
     url = tiles_url(event.fields.get("target"), tiles_base)
     images = event.fields.get("images")
-    if event.step is not Step.MOSAIC_FINISHED or url is None or not isinstance(images, list):
+    if event.step is not Step.MOSAIC_FINISHED or url is None or not is_images(images):
         return None
     uri = tile_json(job_id, url)["tiles"][0]
     return Notification(event.message_id, uri, tuple(image.removeprefix("/vsicurl/") for image in images))
@@ -92,11 +93,11 @@ def unclaimed(notification: Notification, catalog: Mapping[str, Any], now: int) 
 
     Args:
         notification: what the catalog must know.
-        catalog: the object's `catalog` section so far; it stays, with what went wrong, if it is about this.
+        catalog: the object's `catalog` section so far; if it is about this, what went wrong last time stays.
         now: in milliseconds since the epoch.
     """
     if catalog.get("digest") == notification.digest:
-        return catalog
+        return _without_claim(catalog)
     return _pending(notification, 0, now)
 
 
@@ -130,9 +131,17 @@ def settled(
         now: in milliseconds since the epoch.
         error: what went wrong, where something did.
     """
-    section = {name: value for name, value in claim.items() if name not in {"claimedUntil", "claimedBy"}}
-    section |= {"state": state, "updatedAt": iso(now)}
+    section = _without_claim(claim) | {"state": state, "updatedAt": iso(now)}
     return section if error is None else section | {"error": error}
+
+
+def released(claim: Mapping[str, Any], now: int) -> dict[str, Any]:
+    """Give a claim up without having asked the catalog; `now` is in milliseconds since the epoch."""
+    return settled(claim, CatalogState.PENDING, now) | {"attempts": claim["attempts"] - 1}
+
+
+def _without_claim(section: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in section.items() if name not in {"claimedUntil", "claimedBy"}}
 
 
 def _pending(notification: Notification, attempts: int, now: int) -> dict[str, Any]:

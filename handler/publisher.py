@@ -1,5 +1,6 @@
 """One job: update its status, notify the catalog, record that."""
 
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from handler.notification import (
     due,
     is_claimed,
     is_told,
+    released,
     settled,
     unclaimed,
 )
@@ -63,7 +65,9 @@ class _Job:
 class _Plan:
     """What one attempt at the status object found."""
 
-    status: JobStatus  # what the job's status is to be
+    stage: str  # of what the job's status is to be
+    status: str  # likewise
+    catalog: Mapping[str, Any]  # likewise
     new: frozenset[str]  # the messages that were not known before
     replaced: str | None  # what was wrong with the stored object, if it is nobody's status object
     notification: Notification | None = None  # what these messages make us tell the catalog
@@ -98,6 +102,9 @@ class Publisher:
         self._tiles_base = tiles_base
         self._clock = clock
         self._logger = logger
+        # One job's events in memory at a time: a megabyte of nested JSON is some forty of Python's objects,
+        # and the interpreter would not work on two at once anyway.
+        self._folding = threading.Lock()
 
     def publish(self, job_id: str, events: Iterable[Event], time_left: Callable[[], float]) -> Report:
         """Take a job's messages into its status, and tell the catalog if they finish it.
@@ -121,35 +128,30 @@ class Publisher:
         )
         report = Report()
         try:
-            self._publish(job, report)
-        finally:
-            self._breaker.leave(job.claimant)
-        return report
-
-    def _publish(self, job: _Job, report: Report) -> None:
-        try:
-            if job.time_left() < SHORTEST_JOB:
+            if time_left() < SHORTEST_JOB:
                 raise OutOfTime("no time left to begin the job")
             plan = self._update_status(job, report)
         except RetryLater as error:
             report.failed = dict.fromkeys(job.events, error)
-            return
+            return report
         if plan.notification:
             try:
                 if plan.hindrance:
                     raise plan.hindrance
-                self._notify_catalog(job, plan.notification, plan.status.catalog, report)
+                self._notify_catalog(job, plan.notification, plan.catalog, report)
             except RetryLater as error:
                 report.failed[plan.notification.message_id] = error
                 if outcome := _HINDRANCE_OUTCOMES.get(type(error)):
                     report.outcomes.append(outcome)
+        return report
 
     def _update_status(self, job: _Job, report: Report) -> _Plan:
         """Write the status, and with it the claim to the notification that it makes due."""
 
         def change(stored: StoredObject | None) -> tuple[bytes, _Plan]:
-            plan = self._plan(job, stored)
-            return to_json(job.job_id, plan.status, self._tiles_base), plan
+            with self._folding:
+                status, plan = self._plan(job, stored)
+                return to_json(job.job_id, status, self._tiles_base), plan
 
         update = self._store.update(job.job_id, change, job.time_left)
         plan, now = update.result, self._clock()
@@ -161,29 +163,29 @@ class Publisher:
         if plan.replaced:
             report.outcomes.append(Outcome.REPLACED)
             self._logger.warning("Stored object replaced", job_id=job.job_id, reason=plan.replaced)
-        fields = deciding(plan.status).fields
         self._logger.info(
             "Job status published" if update.written else "Job status unchanged",
             job_id=job.job_id,
-            stage=fields["stage"],
-            status=fields["status"],
+            stage=plan.stage,
+            status=plan.status,
             message_id=list(job.events),
         )
         return plan
 
-    def _plan(self, job: _Job, stored: StoredObject | None) -> _Plan:
+    def _plan(self, job: _Job, stored: StoredObject | None) -> tuple[JobStatus, _Plan]:
         before, replaced = _read(stored)
         status = fold(before, job.events.values())
         new = frozenset(job.events).difference(event.message_id for event in before.history)
-        plan = _Plan(status, new, replaced)
+        fields = deciding(status).fields
+        plan = _Plan(fields["stage"], fields["status"], status.catalog, new, replaced)
         notification = due(job.job_id, status, self._tiles_base)
         # Only the deciding message drives its notification: until the catalog was told, it is in the queue,
         # and no other message has to wait for it.
         if not notification or notification.message_id not in job.events:
-            return plan
+            return status, plan
         catalog = status.catalog
         if is_told(catalog, notification, self._catalog.done):
-            return plan
+            return status, plan
         hindrance: RetryLater | None = None
         if is_claimed(catalog, job.claimant, job.begun):
             hindrance = CatalogClaimed("another invocation is telling the catalog of this job")
@@ -195,7 +197,8 @@ class Publisher:
             catalog = unclaimed(notification, catalog, job.begun)
         else:
             catalog = claimed(notification, catalog, job.claimant, job.begun, job.until)
-        return _Plan(replace(status, catalog=catalog), new, replaced, notification, hindrance)
+        plan = replace(plan, catalog=catalog, notification=notification, hindrance=hindrance)
+        return replace(status, catalog=catalog), plan
 
     def _notify_catalog(
         self, job: _Job, notification: Notification, claim: Mapping[str, Any], report: Report
@@ -203,20 +206,27 @@ class Publisher:
         """Tell the catalog, and record what came of it."""
         state: CatalogState = self._catalog.done
         failure = self._ask_catalog(notification, job.time_left() - RECORDING)
-        if failure:
+        if isinstance(failure, OutOfTime):
+            state = CatalogState.PENDING
+        elif failure:
             state = CatalogState.FAILED
-        report.outcomes.append(_CATALOG_OUTCOMES[state])
+        if outcome := _CATALOG_OUTCOMES.get(state):
+            report.outcomes.append(outcome)
         now, said = self._clock(), None if failure is None else str(failure)
 
+        def settle(section: Mapping[str, Any]) -> Mapping[str, Any]:
+            if state is CatalogState.PENDING:
+                return released(section, now)
+            return settled(section, state, now, said)
+
         def change(stored: StoredObject | None) -> tuple[bytes, None]:
-            # The events once more: another writer's overwrite since our first write is mended on the way.
-            status = fold(_read(stored)[0], job.events.values())
-            catalog: Mapping[str, Any] = status.catalog
-            if not catalog:
-                catalog = settled(claim, state, now, said)
-            elif catalog.get("claimedBy") == job.claimant:
-                catalog = settled(catalog, state, now, said)
-            return to_json(job.job_id, replace(status, catalog=catalog), self._tiles_base), None
+            with self._folding:
+                # The events once more: another writer's overwrite since our first write is mended on the way.
+                status = fold(_read(stored)[0], job.events.values())
+                catalog: Mapping[str, Any] = status.catalog or claim
+                if catalog.get("claimedBy") == job.claimant:
+                    catalog = settle(catalog)
+                return to_json(job.job_id, replace(status, catalog=catalog), self._tiles_base), None
 
         try:
             self._store.update(job.job_id, change, job.time_left)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import handler.app
+import handler.publisher
 from handler.circuit_breaker import FAILURES
 from handler.publisher import Publisher
 from handler.settings import SettingsError
@@ -381,3 +382,46 @@ def test_whatever_hangs_ends_within_the_invocation_and_no_thread_is_left_half_wa
             assert [function.status(f"job-{number}")["catalog"]["state"] for number in range(3)] == [
                 "FAILED"
             ] * 3
+
+
+def test_debug_says_what_came_and_no_log_line_holds_more_than_ascii(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lone surrogate can't be written as UTF-8, and a terminal obeys control characters."""
+    monkeypatch.setenv("DEBUG", "oam:*")
+    monkeypatch.setenv("MOCK_OAM_API", "true")
+    images = ["http://a/\ud800.tif", "http://b/\u2028\x1b[31m.tif"]
+    text = body("mosaic", "FINISHED", images=images)
+    assert function.invoke(record(text)) == []
+    assert function.output.isascii()
+    assert "\x1b" not in function.output
+    assert function.logged("Message received")[0]["body"] == text
+    (mocked,) = function.logged("Catalog notification not sent: mocked")
+    assert [image["uuid"] for image in mocked["payload"]["images"]] == images
+
+
+def test_jobs_are_in_memory_one_at_a_time(function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A megabyte of nested JSON is some forty of Python's objects; 32 of these at once would end the function."""
+    # GIVEN a look at who is between reading an object and having written the next
+    inside, most = [0], [0]
+    read, to_json = handler.publisher.read, handler.publisher.to_json
+
+    def entering(*arguments: Any) -> Any:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.02)
+        return read(*arguments)
+
+    def leaving(*arguments: Any) -> Any:
+        inside[0] -= 1
+        return to_json(*arguments)
+
+    first = [record(body("chunk", "STARTED", f"job-{number}")) for number in range(8)]
+    assert function.invoke(*first) == []
+    monkeypatch.setattr(handler.publisher, "read", entering)
+    monkeypatch.setattr(handler.publisher, "to_json", leaving)
+    # WHEN jobs that have an object get messages, at once
+    then = [record(body("mosaic", "FINISHED", f"job-{number}"), 9) for number in range(8)]
+    assert function.invoke(*then) == []
+    # THEN
+    assert most[0] == 1

@@ -430,7 +430,7 @@ def test_two_instances_that_finish_one_job_at_once_tell_the_catalog_once(stage: 
 
 def fail_until_the_circuit_opens(stage: Stage) -> None:
     """Have other jobs find the catalog down, in the same instance."""
-    stage.catalog.answers.extend([Answer(500)] * FAILURES)
+    stage.catalog.answers.extend([Answer(503, headers={"Retry-After": "3"})] * FAILURES)
     for number in range(FAILURES):
         assert stage.publisher().publish(f"other-{number}", [finished(f"m{number}")], lambda: 30.0).failed
     stage.catalog.requests.clear()
@@ -480,16 +480,52 @@ def test_after_a_pause_one_job_probes_and_an_answer_lets_all_others_through(stag
     assert len(stage.posts) == 2
 
 
-def test_a_probe_that_s3_prevents_leaves_the_place_to_the_next(stage: Stage) -> None:
-    fail_until_the_circuit_opens(stage)
-    stage.seconds = PAUSE
-    stage.proxy.faults.extend(Fault("PUT", answer=(403, "AccessDenied")) for _ in range(1))
-    assert isinstance(stage.publish(finished())["done"], StatusStoreError)
-    assert not stage.publish(finished())
-
-
 def test_a_catalog_that_refuses_is_not_taken_for_one_that_is_down(stage: Stage) -> None:
     stage.catalog.answers.extend([Answer(400)] * 10)
     for number in range(10):
         stage.publisher().publish(f"job-{number}", [finished(f"m{number}")], lambda: 30.0)
     assert len(stage.posts) == 10
+
+
+def test_a_claim_whose_time_ran_out_before_the_catalog_was_asked_is_no_failure_of_the_catalogs(
+    stage: Stage,
+) -> None:
+    # GIVEN a claim that takes nearly all the time there is
+    left = [30.0]
+    stage.proxy.faults.append(Fault("PUT", before=lambda: left.__setitem__(0, 5.0)))
+    # WHEN
+    failed = stage.publish(finished(), time_left=lambda: left[0])
+    # THEN nobody was asked, nothing says so, and the next delivery need not wait
+    assert isinstance(failed["done"], OutOfTime)
+    assert (stage.section()["state"], stage.section()["attempts"]) == ("PENDING", 0)
+    assert not {Outcome.CATALOG_FAILED, Outcome.CATALOG_NOTIFIED} & set(stage.report.outcomes)
+    assert not stage.publish(finished())
+
+
+def test_a_lost_answer_to_the_claim_does_not_leave_the_claim_behind_when_the_circuit_opens(
+    stage: Stage,
+) -> None:
+    # GIVEN the claim's PUT is done, its answer lost, and the circuit opens meanwhile
+    def open_circuit() -> None:
+        for _ in range(FAILURES):
+            stage.breaker.failed(0)
+
+    stage.proxy.faults.append(Fault("PUT", lose_answer=True, before=open_circuit))
+    assert isinstance(stage.publish(finished())["done"], CircuitOpen)
+    # WHEN the catalog is up, and the message comes back before the claim would have ended
+    stage.breaker.answered()
+    # THEN
+    assert not stage.publish(finished())
+    assert len(stage.posts) == 1
+
+
+def test_the_older_systems_success_does_not_keep_its_message_from_the_catalog(stage: Stage) -> None:
+    """That worker wrote SUCCESS, with all that the message said, before it asked the catalog."""
+    message = finished("done", -5_000)
+    older = dict(message.fields) | {"jobId": "test-job", "stage": "COMPLETE", "status": "SUCCESS"}
+    stage.aws.put("status/test-job-status.json", json.dumps(older).encode())
+    # WHEN that message, sent before the object was written, comes back
+    assert not stage.publish(message)
+    # THEN
+    assert stage.posts == [PAYLOAD]
+    assert stage.section()["state"] == "NOTIFIED"

@@ -160,12 +160,12 @@ def test_retry_after_reaches_the_message_as_its_least_wait(
     asked: list[dict[str, int]] = []
     monkeypatch.setattr(StatusQueue, "postpone", lambda self, delays, seconds: asked.append(dict(delays)))
     monkeypatch.setenv("OAM_STATUS_SQS_QUEUE_URL", queue.url)
-    function.catalog.answers += [Answer(503, headers={"Retry-After": "5000"}), Answer(400)]
+    function.catalog.answers += [Answer(503, headers={"Retry-After": "3000"}), Answer(400)]
     queue.send(body("mosaic", "FINISHED", "a"), body("mosaic", "FINISHED", "b"))
     mapping = EventSourceMapping(queue.sqs, queue.url, function.module.lambda_handler, wait=1)
     mapping.deliver(mapping.receive())
     assert len(asked) == 1
-    assert max(asked[0].values()) == 5_000
+    assert max(asked[0].values()) == 3_000
     assert min(asked[0].values()) <= 10
 
 

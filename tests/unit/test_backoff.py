@@ -45,3 +45,9 @@ def test_the_stacks_receives_outlast_an_outage_of_six_hours_and_end_within_minut
     # THEN none is a dead letter before the outage is over, and each is back within the cap
     assert outlasted == 20_000
     assert 0 <= late <= CAP
+
+
+def test_no_message_is_deleted_unseen_at_the_end_of_its_retention_before_it_is_a_dead_letter() -> None:
+    receives = TEMPLATE["Parameters"]["MaxReceiveCount"]["MaxValue"]
+    retention = TEMPLATE["Resources"]["StatusQueue"]["Properties"]["MessageRetentionPeriod"]
+    assert receives * delay(receives, 1.0, 86_400) < retention

@@ -54,11 +54,17 @@ def test_after_the_pause_one_caller_at_a_time_probes(opened: CircuitBreaker, clo
         caller.join()
     (probing,) = admitted
     assert opened.admits(probing)
-    # It leaves without having asked: the next one may.
-    opened.leave(probing)
+
+
+def test_a_probe_that_never_reports_holds_up_nobody_for_longer_than_a_pause(
+    opened: CircuitBreaker, clock: Clock
+) -> None:
+    clock.now = PAUSE
+    assert opened.admits("hangs")
+    clock.now = 2 * PAUSE - 0.001
+    assert not opened.admits("next")
+    clock.now = 2 * PAUSE
     assert opened.admits("next")
-    opened.leave("somebody else")
-    assert not opened.admits("third")
 
 
 def test_a_probe_in_vain_begins_another_pause_and_an_answer_ends_it(
@@ -66,13 +72,13 @@ def test_a_probe_in_vain_begins_another_pause_and_an_answer_ends_it(
 ) -> None:
     clock.now = PAUSE
     assert opened.admits("probe")
+    clock.now = PAUSE + 10
     opened.failed(0)
-    opened.leave("probe")
-    assert not opened.admits("next")
     clock.now = 2 * PAUSE
+    assert not opened.admits("next")
+    clock.now = 2 * PAUSE + 10
     assert opened.admits("next")
     opened.answered()
-    opened.leave("next")
     assert opened.admits("a")
     assert opened.admits("b")
 

@@ -177,6 +177,19 @@ def test_a_mosaic_failure_whose_text_was_not_escaped_is_recovered_as_it_is(error
     assert message.recovered
 
 
+@pytest.mark.parametrize("odd", ["NaN", "1e999", "[" * 200 + "]" * 200])
+def test_what_is_json_but_for_a_value_that_has_to_be_refused_is_not_taken_for_unescaped_text(
+    odd: str,
+) -> None:
+    body = (
+        '{"jobId": "j", "stage": "mosaic", "status": "FAILED", "error": "boom", "n": '
+        + odd
+        + ', "host": "ip-10"}'
+    )
+    with pytest.raises(InvalidMessage):
+        parse("m", "1", body)
+
+
 def test_a_mosaic_failure_that_is_json_is_read_as_json() -> None:
     message = understood(unescaped('a \\"b\\" \\n'))
     assert message.event.fields["error"] == 'a "b" \n'

@@ -1,10 +1,11 @@
 """What the catalog is told, when, and by whom: the rules of the `catalog` section."""
 
+import json
 from typing import Any
 
 import pytest
 
-from handler.job_status import JobStatus, fold, iso
+from handler.job_status import JobStatus, fold, iso, read
 from handler.notification import (
     CatalogState,
     Notification,
@@ -12,6 +13,7 @@ from handler.notification import (
     due,
     is_claimed,
     is_told,
+    released,
     settled,
     unclaimed,
 )
@@ -134,7 +136,28 @@ def test_what_is_due_but_not_begun_is_pending_and_claimed_by_nobody() -> None:
 
 def test_what_went_wrong_last_time_stays_while_nobody_is_at_it() -> None:
     failed = {"state": "FAILED", "digest": ONE.digest, "attempts": 3, "error": "HTTP 503: down"}
-    assert unclaimed(ONE, failed, NOON) is failed
+    assert unclaimed(ONE, failed, NOON) == failed
+
+
+def test_a_claim_that_nobody_will_use_is_dropped_so_that_the_next_delivery_need_not_wait_for_its_end() -> (
+    None
+):
+    mine = claimed(ONE, {}, "me", NOON, NOON + 60_000)
+    assert not is_claimed(unclaimed(ONE, mine, NOON), "next", NOON + 1)
+
+
+def test_a_claim_that_is_given_up_leaves_no_trace_of_an_attempt() -> None:
+    failed = {"state": "FAILED", "digest": ONE.digest, "attempts": 3, "uri": URI, "error": "HTTP 503: down"}
+    given_up = released(claimed(ONE, failed, "me", NOON, NOON + 60_000), NOON)
+    assert (given_up["state"], given_up["attempts"]) == ("PENDING", 3)
+    assert not {"claimedBy", "claimedUntil", "error"} & set(given_up)
+
+
+@pytest.mark.parametrize("images", [[1], [{"uuid": "x"}], "http://a/1.tif", None])
+def test_an_entry_with_images_that_no_message_could_have_does_not_fail_the_job(images: object) -> None:
+    entry = {"messageId": "m", "sentAt": iso(NOON), "stage": "mosaic", "status": "FINISHED"}
+    stored = {"history": [entry | {"target": "s3://b/k", "images": images}]}
+    assert due("test-job", read(json.dumps(stored).encode(), 0)) is None
 
 
 def test_attempts_that_somebody_broke_are_counted_anew() -> None:
