@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 12  # at one object, before its messages go back to the queue
 LONGEST_WAIT = 0.4  # seconds between two attempts
+READ_LIMIT = 4 * 1024 * 1024  # bytes; a longer object is nobody's status object, and is not read
 
 # 412: somebody wrote since we read (or it was us, and the answer was lost). 409: somebody is writing. 404 to
 # an If-Match: somebody deleted it.
@@ -116,7 +117,8 @@ class StatusStore:
         s3 = self._s3(seconds)
         try:
             answer = s3.get_object(Bucket=self._bucket, Key=key)
-            body = answer["Body"].read()
+            with answer["Body"] as stream:
+                body = stream.read() if answer["ContentLength"] <= READ_LIMIT else b"longer than any of ours"
         except ClientError as error:
             if _code(error) == "NoSuchKey":
                 return None

@@ -237,3 +237,35 @@ def test_the_object_stays_under_its_limit_whatever_the_messages_hold(
             assert len(body) < 24_000
             assert told(body)["history"] == [f"m{n}" for n in range(max(0, at - 11), at + 1)]
     assert json.loads(body)["updatedAt"] == job_status.iso(NOON + len(sizes) - 1)
+
+
+@given(
+    st.lists(st.sampled_from(RANK), min_size=1, max_size=6, unique=True),
+    st.data(),
+)
+def test_a_redriven_part_of_a_job_leaves_it_as_it_should_be_in_any_order_and_mixed_with_the_rest(
+    names: list[str], data: st.DataObject
+) -> None:
+    # GIVEN the messages of an attempt, some of which became dead letters and were redriven: with new
+    # messageIds, and times that are after all others and in any order
+    sent = [
+        event(*name.split(), at=number, message_id=f"m{number}") for number, name in enumerate(sorted(names))
+    ]
+    dead = data.draw(st.sets(st.sampled_from(range(len(sent)))))
+    arrived = [
+        event(*name.split(), at=data.draw(st.integers(1_000, 2_000)), message_id=f"redriven-{number}")
+        if number in dead
+        else sent[number]
+        for number, name in enumerate(sorted(names))
+    ]
+    # WHEN they are delivered in any order, one batch or many
+    status = JobStatus()
+    for some in data.draw(st.permutations(arrived)):
+        status = fold(status, [some])
+    # THEN the job stands where it would have stood without all that
+    found, expected = (json.loads(to_json("j", one)) for one in (status, fold(JobStatus(), sent)))
+    assert (found["stage"], found["status"], found["attempt"]) == (
+        expected["stage"],
+        expected["status"],
+        expected["attempt"],
+    )

@@ -1,0 +1,115 @@
+"""Poison in bulk: whatever a batch holds, each message gets its failed item or a right object, in bounded time."""
+
+import json
+import resource
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from handler.job_status import SIZE_LIMIT
+from tests.conftest import Aws
+from tests.factories import body, record
+from tests.integration.test_app import Function, catalog, function  # noqa: F401 (fixtures)
+
+STARTED = '{"jobId": "j", "stage": "chunk", "status": "STARTED"'
+
+REFUSED = {
+    "deep arrays": STARTED + ', "x": ' + "[" * 50_000 + "]" * 50_000 + "}",
+    "deep objects": STARTED + ', "x": ' + '{"":' * 50_000 + "0" + "}" * 50_000 + "}",
+    "a key twice": STARTED + ', "stage": "mosaic"}',
+    "half an escape": STARTED + r', "x": "\u12"}',
+    "an escape that is none": STARTED + r', "x": "\x41"}',
+    "a number beyond doubles": STARTED + ', "x": 1e400}',
+    "a whole number beyond doubles": STARTED + ', "x": ' + "9" * 100_000 + "}",
+    "NaN": STARTED + ', "x": NaN}',
+    "1 MiB of quotes": '"' * 1_048_576,
+    "1 MiB of brackets": "[" * 1_048_576,
+    "1 MiB of text": "x" * 1_048_576,
+    "images beyond the object": body("mosaic", "FINISHED", images=["http://i/" + "x" * 90] * 10_000),
+}
+
+
+def test_each_kind_of_poison_is_one_failed_item_with_one_line(function: Function) -> None:  # noqa: F811
+    records = [record(text, message_id=name) for name, text in REFUSED.items()]
+    begun = time.monotonic()
+    assert function.invoke(*records) == list(REFUSED)
+    assert time.monotonic() - begun < 5
+    refused = {line["message_id"]: line["reason"] for line in function.logged("Message refused")}
+    assert set(refused) == set(REFUSED)
+    assert all(len(reason) < 300 and reason.isascii() and "\n" not in reason for reason in refused.values())
+
+
+def test_the_largest_batch_of_poison_among_good_messages_fails_the_poison_alone(function: Function) -> None:  # noqa: F811
+    # GIVEN a batch of 10,000 messages, the most that Lambda takes, 200 of them good
+    small = [text for text in REFUSED.values() if len(text) < 1_000]
+    records = [record(small[number % len(small)], number, f"bad-{number}") for number in range(9_800)]
+    records += [
+        record(body("chunk", "FAILED", f"job-{number % 5}", error=str(number)), number, f"good-{number}")
+        for number in range(200)
+    ]
+    before, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    # WHEN
+    failed = function.invoke(*records, milliseconds=60_000)
+    # THEN
+    assert Counter(name.partition("-")[0] for name in failed) == {"bad": 9_800}
+    assert time.monotonic() - begun < 30
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024  # kB
+    assert all(len(function.status(f"job-{number}")["history"]) == 40 for number in range(5))
+
+
+def test_the_largest_message_and_100_errors_of_100_000_characters_fit_into_their_jobs_object(
+    function: Function,  # noqa: F811
+    aws: Aws,
+) -> None:
+    largest = body("chunk", "FAILED", "largest", error="é" * 500_000)
+    long = [record(body("chunk", "FAILED", "long", error=f"{n} " + "\n" * 100_000), n) for n in range(100)]
+    assert function.invoke(record(largest), *long, milliseconds=60_000) == []
+    for job_id, entries in (("largest", 1), ("long", 100)):
+        stored = aws.get(f"status/{job_id}-status.json")
+        assert len(stored) < SIZE_LIMIT
+        status = json.loads(stored)
+        assert (status["stage"], status["status"], len(status["history"])) == ("chunk", "FAILED", entries)
+    # The newest is the one that is read.
+    assert function.status("long")["error"] == "99 " + "\n" * 100_000
+
+
+def test_odd_but_legal_text_is_kept_as_it_came(function: Function) -> None:  # noqa: F811
+    odd: dict[str, Any] = {
+        "surrogate": "\ud800",
+        "nul": "\x00",
+        "separator": "\u2028",
+        "\udfff": 1,
+        "zero": -0.0,
+        "e": 1e308,
+    }
+    assert function.invoke(record(body("chunk", "FAILED", **odd))) == []
+    status = function.status("test-job")
+    assert {name: status[name] for name in odd} == odd
+
+
+def test_job_ids_that_differ_in_case_are_two_jobs(function: Function) -> None:  # noqa: F811
+    assert (
+        function.invoke(record(body("chunk", "STARTED", "Job")), record(body("chunk", "FAILED", "job"))) == []
+    )
+    assert (function.status("Job")["status"], function.status("job")["status"]) == ("STARTED", "FAILED")
+
+
+def test_10_000_images_reach_the_catalog(function: Function) -> None:  # noqa: F811
+    images = [f"http://images.example.org/{number}.tif" for number in range(10_000)]
+    assert function.invoke(record(body("mosaic", "FINISHED", images=images))) == []
+    (request,) = function.catalog.requests
+    assert [image["uuid"] for image in request.json["images"]] == images
+
+
+@pytest.mark.parametrize("megabytes", [5, 40])
+def test_a_stored_object_that_is_far_too_large_is_not_read_to_its_end(
+    function: Function,  # noqa: F811
+    aws: Aws,
+    megabytes: int,
+) -> None:
+    aws.put("status/test-job-status.json", b'{"jobId": "' + b"x" * megabytes * 1_048_576)
+    assert function.invoke(record(body("chunk", "STARTED"))) == []
+    assert function.status("test-job")["status"] == "STARTED"
+    assert len(function.logged("Stored object replaced")) == 1
