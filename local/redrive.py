@@ -9,6 +9,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -123,19 +124,22 @@ def _watch(sqs: "SQSClient", arn: str, count: int, progress: Progress, interval:
 
 
 def _move(sqs: "SQSClient", source: str, target: str, rate: int | None, progress: Progress) -> int:
-    """Move messages one by one: sent before it is deleted, a message may come twice but is never lost."""
+    """Move messages one by one: sent before it is deleted, a message may come twice but is never lost.
+
+    As many as there are now and no more: poison is back in the dead-letter queue within milliseconds.
+    """
     total = int(attribute(sqs, source, "ApproximateNumberOfMessages"))
     began, moved = time.monotonic(), 0
-    for body, receipt in _receive(sqs, source):
+    for body, receipt in islice(_receive(sqs, source), total):
         sqs.send_message(QueueUrl=target, MessageBody=body)
         sqs.delete_message(QueueUrl=source, ReceiptHandle=receipt)
         moved += 1
         if moved % 10 == 0:
-            progress(moved, max(total, moved))
+            progress(moved, total)
         if rate:
             time.sleep(max(0.0, began + moved / rate - time.monotonic()))
     if moved % 10:
-        progress(moved, max(total, moved))
+        progress(moved, total)
     return moved
 
 

@@ -425,3 +425,21 @@ def test_jobs_are_in_memory_one_at_a_time(function: Function, monkeypatch: pytes
     assert function.invoke(*then) == []
     # THEN
     assert most[0] == 1
+
+
+def test_a_message_reaches_no_header_and_no_other_host(function: Function) -> None:
+    # GIVEN a server that a producer would like to have the token sent to
+    with ScriptedCatalog() as elsewhere:
+        injected = "http://a/1.tif\r\nX-Injected: yes"
+        # WHEN it names that server wherever a URL can stand
+        text = body(
+            "mosaic", "FINISHED", target=f"{elsewhere.url}/tiles", images=[f"{elsewhere.url}/1.tif", injected]
+        )
+        assert function.invoke(record(text)) == []
+        # THEN only the catalog was asked, and its headers hold nothing of the message
+        assert elsewhere.requests == []
+    (request,) = function.catalog.requests
+    assert request.json["images"][1] == {"uuid": injected}
+    assert "X-Injected" not in request.headers
+    assert not any(elsewhere.url in value or "a/1.tif" in value for value in request.headers.values())
+    assert [name for name, value in request.headers.items() if TOKEN in value] == ["Authorization"]

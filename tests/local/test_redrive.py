@@ -162,6 +162,16 @@ def test_without_sqss_move_messages_are_moved_one_by_one_at_the_rate_asked_for(s
     assert len(bodies(stack, stack.queue_url)) == 3
 
 
+def test_poison_that_comes_back_at_once_is_not_moved_for_ever(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a function so quick that what is sent to the queue is a dead letter again at once
+    monkeypatch.setattr(
+        "local.redrive.find_dead_letter_queue", lambda sqs, url: (stack.dead_letter_queue_url, "arn")
+    )
+    assert redrive(stack.sqs, stack.dead_letter_queue_url, None, lambda *_: None) == 3
+
+
 def test_on_aws_nothing_but_sqss_own_move_is_used(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_is_aws", always(True))
     with pytest.raises(stack.sqs.exceptions.ClientError):
