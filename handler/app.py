@@ -5,7 +5,7 @@ import json
 import os
 import time
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from aws_lambda_powertools import Logger, Metrics
@@ -18,7 +18,6 @@ from botocore.config import Config
 
 from handler.aws_clients import AwsClients
 from handler.batch import POSTPONING, Batch
-from handler.catalog import Catalog, MockCatalog
 from handler.circuit_breaker import CircuitBreaker
 from handler.outcomes import Report
 from handler.publisher import Publisher
@@ -26,6 +25,9 @@ from handler.settings import Settings, read_settings
 from handler.status_queue import StatusQueue
 from handler.status_store import StatusStore
 from handler.tokens import SecretToken, Token
+
+if TYPE_CHECKING:
+    from handler.catalog import Catalog, MockCatalog
 
 WORKERS = 32  # jobs at once; each has at most one request under way
 ANSWERING = 0.5  # seconds kept back to log, count and answer, beside what postponing may take
@@ -55,15 +57,22 @@ def wire(settings: Settings) -> Batch:
     )
     publisher = Publisher(
         store=StatusStore(s3, settings.bucket, settings.prefix),
-        catalog=MockCatalog(logger)
-        if settings.mock_catalog
-        else Catalog(settings.catalog_url, _token(settings), WORKERS),
+        make_catalog=functools.cache(functools.partial(_catalog, settings)),
         breaker=CircuitBreaker(time.monotonic),
         tiles_base=settings.tiles_base,
         clock=lambda: time.time_ns() // 1_000_000,
         logger=logger,
     )
     return Batch(publisher, _queue(settings), WORKERS, logger)
+
+
+def _catalog(settings: Settings) -> "Catalog | MockCatalog":
+    # Late: requests is a tenth of a cold start, and most batches finish no job.
+    from handler.catalog import Catalog, MockCatalog  # noqa: PLC0415
+
+    if settings.mock_catalog:
+        return MockCatalog(logger)
+    return Catalog(settings.catalog_url, _token(settings), WORKERS)
 
 
 def _queue(settings: Settings) -> StatusQueue | None:

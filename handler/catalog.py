@@ -13,8 +13,8 @@ from urllib3.connectionpool import ConnectionPool
 from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError, ReadTimeoutError, ResponseError
 from urllib3.util import Retry
 
-from handler.errors import OutOfTime, RetryLater
-from handler.notification import CatalogState, Notification
+from handler.errors import CatalogDown, CatalogError, OutOfTime
+from handler.notification import SHORTEST_NOTIFY, CatalogState, Notification
 from handler.tokens import Token
 
 if TYPE_CHECKING:
@@ -26,28 +26,12 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 3.0
 READ_TIMEOUT = 10.0
 LONGEST_RETRY_AFTER = 2.0  # a catalog that asks for more is asked again by the next delivery
-SHORTEST_NOTIFY = 5.5  # below this a notification is not begun: two waits, and 1.5 for requests and a body
 
 _RETRIES = 2
 _RETRY_STATUSES = frozenset({429, 502, 503, 504})
 _ANSWER_BYTES = 65_536  # what is read of an answer
 _BODY_SECONDS = 0.2  # for as long as more of it comes
 _ERROR_CHARACTERS = 500  # what is kept of it
-
-
-class CatalogError(RetryLater):
-    """Raised when the catalog did not take a notification, or nobody knows whether it did."""
-
-
-class CatalogDown(CatalogError):
-    """Raised when the catalog serves nobody at this moment: no answer, 429, 502, 503 or 504.
-
-    A 500 is not counted: it may be about this one notification.
-    """
-
-
-class CatalogClaimed(RetryLater):
-    """Raised when another invocation is telling the catalog of the job at this moment."""
 
 
 class Catalog:

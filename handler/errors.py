@@ -19,3 +19,14 @@ class RetryLater(Exception):
 
 class OutOfTime(RetryLater):
     """Raised when too little of the invocation is left to begin or to finish a piece of work."""
+
+
+class CatalogError(RetryLater):
+    """Raised when the catalog did not take a notification, or nobody knows whether it did."""
+
+
+class CatalogDown(CatalogError):
+    """Raised when the catalog serves nobody at this moment: no answer, 429, 502, 503 or 504.
+
+    A 500 is not counted: it may be about this one notification.
+    """

@@ -15,6 +15,8 @@ from handler.job_status import JobStatus, deciding, from_iso, iso
 from handler.messages import Step, encode, is_images
 from handler.tiles import tile_json, tiles_url
 
+SHORTEST_NOTIFY = 5.5  # seconds; below this the catalog is not asked: two waits, three requests and a body
+
 
 class CatalogState(StrEnum):
     """What became of telling the catalog."""

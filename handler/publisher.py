@@ -7,19 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from handler.aws_clients import SHORTEST_CALL
-from handler.catalog import (
-    SHORTEST_NOTIFY,
-    Catalog,
-    CatalogClaimed,
-    CatalogDown,
-    CatalogError,
-    MockCatalog,
-)
 from handler.circuit_breaker import CircuitBreaker, CircuitOpen
-from handler.errors import OutOfTime, RetryLater
+from handler.errors import CatalogDown, CatalogError, OutOfTime, RetryLater
 from handler.job_status import JobStatus, UnreadableStatus, deciding, fold, read, to_json
 from handler.messages import Event
 from handler.notification import (
+    SHORTEST_NOTIFY,
     CatalogState,
     Notification,
     claimed,
@@ -36,6 +29,8 @@ from handler.status_store import StatusStore, StoredObject
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
+    from handler.catalog import Catalog, MockCatalog
+
 # In seconds.
 SHORTEST_JOB = 2 * SHORTEST_CALL  # to read and to write; below this a job is not begun
 CLAIMING = SHORTEST_CALL  # to write the claim, before the catalog is asked
@@ -46,7 +41,6 @@ _CATALOG_OUTCOMES = {
     CatalogState.MOCKED: Outcome.CATALOG_MOCKED,
     CatalogState.FAILED: Outcome.CATALOG_FAILED,
 }
-_HINDRANCE_OUTCOMES = {CatalogClaimed: Outcome.CATALOG_CLAIMED, CircuitOpen: Outcome.CATALOG_SPARED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +66,11 @@ class _Plan:
     replaced: str | None  # what was wrong with the stored object, if it is nobody's status object
     notification: Notification | None = None  # what these messages make us tell the catalog
     hindrance: RetryLater | None = None  # why that can't be done now
+    stored: StoredObject | None = None  # the object after that
+
+
+class CatalogClaimed(RetryLater):
+    """Raised when another invocation is telling the catalog of the job at this moment."""
 
 
 class Publisher:
@@ -79,7 +78,7 @@ class Publisher:
 
     Args:
         store: where status objects are.
-        catalog: who is told of finished jobs.
+        make_catalog: makes who is told of finished jobs, when the first is.
         breaker: when the catalog is not asked at all.
         tiles_base: as in `handler.tiles.tiles_url`.
         clock: gives the time in milliseconds since the epoch.
@@ -90,14 +89,14 @@ class Publisher:
         self,
         *,
         store: StatusStore,
-        catalog: Catalog | MockCatalog,
+        make_catalog: "Callable[[], Catalog | MockCatalog]",
         breaker: CircuitBreaker,
         tiles_base: str | None,
         clock: Callable[[], int],
         logger: "Logger",
     ) -> None:
         self._store = store
-        self._catalog = catalog
+        self._catalog = make_catalog
         self._breaker = breaker
         self._tiles_base = tiles_base
         self._clock = clock
@@ -138,11 +137,13 @@ class Publisher:
             try:
                 if plan.hindrance:
                     raise plan.hindrance
-                self._notify_catalog(job, plan.notification, plan.catalog, report)
+                self._notify_catalog(job, plan.notification, plan, report)
             except RetryLater as error:
                 report.failed[plan.notification.message_id] = error
-                if outcome := _HINDRANCE_OUTCOMES.get(type(error)):
-                    report.outcomes.append(outcome)
+                if isinstance(error, CatalogClaimed):
+                    report.outcomes.append(Outcome.CATALOG_CLAIMED)
+                elif isinstance(error, CircuitOpen):
+                    report.outcomes.append(Outcome.CATALOG_SPARED)
         return report
 
     def _update_status(self, job: _Job, report: Report) -> _Plan:
@@ -154,7 +155,7 @@ class Publisher:
                 return to_json(job.job_id, status, self._tiles_base), plan
 
         update = self._store.update(job.job_id, change, job.time_left)
-        plan, now = update.result, self._clock()
+        plan, now = replace(update.result, stored=update.stored), self._clock()
         report.outcomes += [Outcome.CONFLICT] * update.conflicts
         report.outcomes += [
             Outcome.PUBLISHED if name in plan.new else Outcome.UNCHANGED for name in job.events
@@ -184,7 +185,7 @@ class Publisher:
         if not notification or notification.message_id not in job.events:
             return status, plan
         catalog = status.catalog
-        if is_told(catalog, notification, self._catalog.done):
+        if is_told(catalog, notification, self._catalog().done):
             return status, plan
         hindrance: RetryLater | None = None
         if is_claimed(catalog, job.claimant, job.begun):
@@ -200,11 +201,9 @@ class Publisher:
         plan = replace(plan, catalog=catalog, notification=notification, hindrance=hindrance)
         return replace(status, catalog=catalog), plan
 
-    def _notify_catalog(
-        self, job: _Job, notification: Notification, claim: Mapping[str, Any], report: Report
-    ) -> None:
+    def _notify_catalog(self, job: _Job, notification: Notification, plan: _Plan, report: Report) -> None:
         """Tell the catalog, and record what came of it."""
-        state: CatalogState = self._catalog.done
+        state: CatalogState = self._catalog().done
         failure = self._ask_catalog(notification, job.time_left() - RECORDING)
         if isinstance(failure, OutOfTime):
             state = CatalogState.PENDING
@@ -223,13 +222,13 @@ class Publisher:
             with self._folding:
                 # The events once more: another writer's overwrite since our first write is mended on the way.
                 status = fold(_read(stored)[0], job.events.values())
-                catalog: Mapping[str, Any] = status.catalog or claim
+                catalog: Mapping[str, Any] = status.catalog or plan.catalog
                 if catalog.get("claimedBy") == job.claimant:
                     catalog = settle(catalog)
                 return to_json(job.job_id, replace(status, catalog=catalog), self._tiles_base), None
 
         try:
-            self._store.update(job.job_id, change, job.time_left)
+            self._store.update(job.job_id, change, job.time_left, plan.stored)
         except RetryLater as error:
             self._logger.warning(
                 "Catalog's answer not recorded", job_id=job.job_id, state=state, reason=str(error)
@@ -241,7 +240,7 @@ class Publisher:
     def _ask_catalog(self, notification: Notification, seconds: float) -> RetryLater | None:
         """Tell the catalog, and the circuit breaker how it is; give what went wrong, if anything did."""
         try:
-            self._catalog.notify(notification, seconds)
+            self._catalog().notify(notification, seconds)
         except CatalogDown as error:
             if self._breaker.failed(error.retry_after):
                 self._logger.warning("Catalog is down, and not asked for a while", reason=str(error))

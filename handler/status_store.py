@@ -36,11 +36,11 @@ class StatusConflict(StatusStoreError):
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """A status object as it was read."""
+    """A status object as it was read, or written."""
 
     body: bytes  # its content
     etag: str  # what a conditional write names it by
-    last_modified: int  # when it was written, in milliseconds since the epoch
+    last_modified: int  # when it was written, in milliseconds since the epoch; 0 for one that we wrote
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class Update(Generic[Result]):
     """What came of an update."""
 
     result: Result  # what the change gave beside the new body
+    stored: StoredObject  # what is stored now
     written: bool  # whether anything had changed
     conflicts: int  # how many attempts were lost to other writers
 
@@ -84,6 +85,7 @@ class StatusStore:
         job_id: str,
         change: Callable[[StoredObject | None], tuple[bytes, Result]],
         time_left: Callable[[], float],
+        known: StoredObject | None = None,
     ) -> Update[Result]:
         """Change a job's status object so that no other writer's change is lost.
 
@@ -92,6 +94,8 @@ class StatusStore:
             change: gives the new body, and a result, for what is stored now (None: nothing). Called again
                 after each conflict. The body that is stored already is not written again.
             time_left: gives the seconds that are left for it.
+            known: what was stored a moment ago, to save the first read; if it has changed since, that is a
+                conflict like any other.
 
         Returns:
             What came of it.
@@ -103,12 +107,13 @@ class StatusStore:
         """
         key = self.key(job_id)
         for conflicts in range(ATTEMPTS):
-            stored = self._get(key, time_left() / 2)  # the write may take as long
+            # The write may take as long as the read.
+            stored, known = known or self._get(key, time_left() / 2), None
             body, result = change(stored)
             if stored is not None and stored.body == body:
-                return Update(result, written=False, conflicts=conflicts)
-            if self._put(key, body, stored, time_left()):
-                return Update(result, written=True, conflicts=conflicts)
+                return Update(result, stored, written=False, conflicts=conflicts)
+            if written := self._put(key, body, stored, time_left()):
+                return Update(result, written, written=True, conflicts=conflicts)
             # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
             self._sleep(random.uniform(0, min(LONGEST_WAIT, 0.02 * 2**conflicts)))  # noqa: S311 (no secret)
         raise StatusConflict(f"other writers came first {ATTEMPTS} times")
@@ -130,12 +135,12 @@ class StatusStore:
             raise StatusStoreError(f"reading the status object failed: {error}") from error
         return StoredObject(body, answer["ETag"], int(answer["LastModified"].timestamp() * 1000))
 
-    def _put(self, key: str, body: bytes, stored: StoredObject | None, seconds: float) -> bool:
-        """Write unless somebody else has written since; tell whether it was written."""
+    def _put(self, key: str, body: bytes, stored: StoredObject | None, seconds: float) -> StoredObject | None:
+        """Write unless somebody else has written since; give what was written."""
         s3 = self._s3(seconds)
         condition: dict[str, Any] = {"IfMatch": stored.etag} if stored else {"IfNoneMatch": "*"}
         try:
-            s3.put_object(
+            answer = s3.put_object(
                 Bucket=self._bucket,
                 Key=key,
                 Body=body,
@@ -145,11 +150,11 @@ class StatusStore:
             )
         except ClientError as error:
             if _status(error) in _CONFLICTS or _code(error) == "NoSuchKey":
-                return False
+                return None
             raise StatusStoreError(f"writing the status object failed: {error}") from error
         except NO_ANSWER as error:
             raise StatusStoreError(f"writing the status object failed: {error}") from error
-        return True
+        return StoredObject(body, answer["ETag"], 0)
 
 
 def _code(error: ClientError) -> str:

@@ -34,6 +34,7 @@ CONSTANTS: dict[str, Any] = {
     "handler.catalog.READ_TIMEOUT": 1.0,
     "handler.catalog.LONGEST_RETRY_AFTER": 1.0,
     "handler.catalog.SHORTEST_NOTIFY": 2.75,
+    "handler.notification.SHORTEST_NOTIFY": 2.75,
     "handler.publisher.SHORTEST_NOTIFY": 2.75,
     "handler.circuit_breaker.PAUSE": 0.5,
     "handler.circuit_breaker.LONGEST_PAUSE": 1.0,

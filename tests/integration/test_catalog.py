@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 import pytest
 
-from handler.catalog import Catalog, CatalogDown, CatalogError
-from handler.errors import OutOfTime
+from handler.catalog import Catalog
+from handler.errors import CatalogDown, CatalogError, OutOfTime
 from handler.notification import Notification
 from tests.integration.scripted_catalog import Answer, ScriptedCatalog
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from aws_lambda_powertools import Logger
 
-from handler.catalog import Catalog, CatalogClaimed, CatalogError, MockCatalog
+from handler.catalog import Catalog, MockCatalog
 from handler.circuit_breaker import FAILURES, PAUSE, CircuitBreaker, CircuitOpen
-from handler.errors import OutOfTime, RetryLater
+from handler.errors import CatalogError, OutOfTime, RetryLater
 from handler.job_status import from_iso, iso
 from handler.messages import Event
 from handler.outcomes import Outcome
-from handler.publisher import Publisher
+from handler.publisher import CatalogClaimed, Publisher
 from handler.status_store import StatusStore, StatusStoreError
 from tests.conftest import TOKEN, Aws, always
 from tests.factories import NOON, event
@@ -47,7 +47,9 @@ class Stage:
             store=StatusStore(
                 always(self.aws.client("s3", self.proxy.url)), self.aws.bucket, "status", sleep=lambda _: None
             ),
-            catalog=MockCatalog(logger) if mock else Catalog(self.catalog.url, lambda *_: TOKEN, 4),
+            make_catalog=lambda: (
+                MockCatalog(logger) if mock else Catalog(self.catalog.url, lambda *_: TOKEN, 4)
+            ),
             breaker=self.breaker,
             tiles_base=None,
             clock=lambda: self.now,
@@ -111,7 +113,7 @@ def test_a_finished_job_is_written_and_the_catalog_told_and_that_recorded(stage:
     section = stage.section()
     assert section.pop("digest")
     assert section == {"state": "NOTIFIED", "uri": URI, "attempts": 1, "updatedAt": iso(stage.now)}
-    assert stage.requests() == ["GET", "PUT", "GET", "PUT"]
+    assert stage.requests() == ["GET", "PUT", "PUT"]
     assert sorted(stage.report.outcomes) == [Outcome.CATALOG_NOTIFIED, Outcome.PUBLISHED]
     assert stage.report.lags == [60_000]
 
@@ -238,7 +240,7 @@ def test_a_claim_of_a_killed_invocation_is_taken_over_when_it_has_expired(stage:
     publisher = stage.publisher()
     publisher._catalog = type(
         "Dying", (), {"done": "NOTIFIED", "notify": staticmethod(lambda *_: (_ for _ in ()).throw(Killed()))}
-    )()
+    )
     with pytest.raises(Killed):
         publisher.publish("test-job", [finished()], lambda: 30)
     assert stage.section()["state"] == "PENDING"
@@ -528,4 +530,20 @@ def test_the_older_systems_success_does_not_keep_its_message_from_the_catalog(st
     assert not stage.publish(message)
     # THEN
     assert stage.posts == [PAYLOAD]
+    assert stage.section()["state"] == "NOTIFIED"
+
+
+def test_an_object_that_somebody_else_wrote_during_the_post_is_read_again_before_the_record(
+    stage: Stage,
+) -> None:
+    # GIVEN another instance that takes a message in while the catalog is being told
+    late = event("mosaic", "STARTED", -1, "late")
+    stage.catalog.answers.append(
+        Answer(200, before=lambda: stage.publisher().publish("test-job", [late], lambda: 30.0))
+    )
+    # WHEN
+    assert not stage.publish(finished())
+    # THEN the record was refused once, and holds both
+    assert stage.requests() == ["GET", "PUT", "GET", "PUT", "PUT", "GET", "PUT"]
+    assert {entry["messageId"] for entry in stage.status()["history"]} == {"late", "done"}
     assert stage.section()["state"] == "NOTIFIED"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from handler.catalog import Catalog, CatalogError
-from handler.errors import OutOfTime
+from handler.catalog import Catalog
+from handler.errors import CatalogError, OutOfTime
 from handler.notification import Notification
 from handler.tokens import MAX_AGE, SecretToken, TokenUnavailable
 from tests.conftest import Aws, always
