@@ -70,6 +70,10 @@ test: setup ## Run all tests; branch coverage of handler/ has to be 95 % (ARGS="
 chaos: setup ## Run several handler processes under faults, kills and outages, against a model (SEED=7 LONG=1)
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) $(if $(LONG),--long,--short) $(ARGS)
 
+.PHONY: bench
+bench: setup ## Measure the publisher beside what else one would write (ARGS="--only latency"; ten minutes for all)
+	@$(BIN)/python -m tests.bench --plot docs/benchmark.png $(ARGS)
+
 .PHONY: clean
 clean: ## Remove what was built and set up here
 	@rm -rf .venv .venv-checkov .aws-sam build .coverage

@@ -57,6 +57,8 @@ OLDER_SYSTEM = "older-system"  # stands for the messageId of an object that the 
 _OURS_IN_AN_ENTRY = frozenset({"messageId", "sentAt", "droppedBefore"})
 _OURS = _OURS_IN_AN_ENTRY | {"tileJson", "attempt", "updatedAt", "history", "catalog"}
 
+_ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+
 _NAMES: Final = {step: f"{stage} {status}" for (stage, status), step in STEPS.items()}
 _STEPS_BY_NAME: Final = {name: step for step, name in _NAMES.items()}
 _STARTED = frozenset({Step.CHUNK_STARTED, Step.MOSAIC_STARTED})
@@ -205,12 +207,12 @@ def to_json(job_id: str, status: JobStatus, tiles_base: str | None = None) -> by
 def iso(milliseconds: int) -> str:
     """Write a time (milliseconds since the epoch) in ISO 8601: UTC, with milliseconds."""
     moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
+    return f"{moment.isoformat()[:19]}.{milliseconds % 1000:03d}Z"
 
 
 def from_iso(text: object) -> int | None:
     """Read a time that `iso` wrote, in milliseconds since the epoch; None if it is not one."""
-    if not isinstance(text, str) or not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", text):
+    if not isinstance(text, str) or not _ISO.fullmatch(text):
         return None
     try:
         return round(datetime.fromisoformat(text).timestamp() * 1000)

@@ -220,14 +220,16 @@ def _show(value: object) -> str:
     return text if len(text) <= 80 else text[:79] + "~"
 
 
-def _deeper_than(limit: int, value: object) -> bool:
-    if not isinstance(value, list | dict):
-        return False
-    if limit == 0:
-        return True
-    return any(
-        _deeper_than(limit - 1, item) for item in (value.values() if isinstance(value, dict) else value)
-    )
+def _deeper_than(limit: int, value: dict[str, Any]) -> bool:
+    level: list[Any] = [value]
+    for _ in range(limit):
+        level = [
+            inner
+            for item in level
+            for inner in (item.values() if isinstance(item, dict) else item)
+            if isinstance(inner, list | dict)
+        ]
+    return bool(level)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from local.embedded import BUCKET, PORT, PREFIX
 from tests.conftest import TOKEN, Aws
 from tests.deploy.translated import ROOT, Stack
 from tests.integration.scripted_catalog import ScriptedCatalog
-from tests.runtime.emulator import LambdaRuntime
+from tests.runtime.emulator import LambdaRuntime, runtime_client
 
 EVENTS = sorted(path for path in (ROOT / "events").glob("*.json") if path.name != "env.json")
 
@@ -111,31 +111,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, st
     The function's own where this host has it, so that the artifact's bytecode is what runs; else this one, on the
     artifact's sources.
     """
-    python = find_python()
-    if python is None:
-        return sys.executable, {"PYTHONDONTWRITEBYTECODE": "1"}
-    # The client at the version of the tests' own lock, as a wheel for that Python.
-    names = ("awslambdaric", "simplejson", "snapshot-restore-py")
-    locked = (ROOT / "requirements-dev.txt").read_text()
-    lock = tmp_path_factory.mktemp("lock") / "requirements.txt"
-    lock.write_text(
-        "".join(
-            m
-            for n in names
-            for m in re.findall(rf"^{n}==[^\n]*\\\n(?:    --hash.*\n)+", locked, re.MULTILINE)
-        )
-    )
-    target = tmp_path_factory.mktemp("runtime")
-    platforms = [f"--platform=manylinux{tag}_{os.uname().machine}" for tag in ("_2_28", "_2_17", "2014")]
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"),
-            *("--only-binary=:all:", "--python-version=3.13", *platforms, "--platform=any"),
-            *(f"--target={target}", f"--requirement={lock}"),
-        ],
-        check=True,
-    )
-    return python, {"PYTHONPATH": str(target)}
+    return runtime_client(tmp_path_factory.mktemp("runtime"))
 
 
 def outcome(aws: Aws, environment: dict[str, str], answer: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ The emulator is a binary inside the `aws-sam-cli` package; the runtime client is
 
 import json
 import platform
+import re
 import shutil
 import socket
 import subprocess
@@ -15,11 +16,44 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
+from local.artifact import find_python
+from tests.deploy.translated import ROOT
+
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
+
+
+def runtime_client(target: Path) -> tuple[str, dict[str, str]]:
+    """Give the Python that is to run the artifact, and the environment in which it finds AWS's runtime client.
+
+    The function's own Python where this host has it, so that the artifact's bytecode is what runs; else this
+    one, on the artifact's sources.
+
+    Args:
+        target: an empty folder to install the client into.
+    """
+    python = find_python()
+    if python is None:
+        return sys.executable, {"PYTHONDONTWRITEBYTECODE": "1"}
+    # The client at the version of the tests' own lock, as a wheel for that Python.
+    names = ("awslambdaric", "simplejson", "snapshot-restore-py")
+    locked = (ROOT / "requirements-dev.txt").read_text()
+    pins = (re.findall(rf"^{n}==[^\n]*\\\n(?:    --hash.*\n)+", locked, re.MULTILINE) for n in names)
+    lock = target / "client.txt"
+    lock.write_text("".join(pin for some in pins for pin in some))
+    platforms = [f"--platform=manylinux{tag}_{platform.machine()}" for tag in ("_2_28", "_2_17", "2014")]
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"),
+            *("--only-binary=:all:", "--python-version=3.13", *platforms, "--platform=any"),
+            *(f"--target={target}", f"--requirement={lock}"),
+        ],
+        check=True,
+    )
+    return python, {"PYTHONPATH": str(target)}
 
 
 class LambdaRuntime:
@@ -31,6 +65,7 @@ class LambdaRuntime:
         scratch: where the emulator's log goes.
         python: the Python that runs the function, with awslambdaric.
         timeout: the seconds that the function has.
+        handler: the function.
     """
 
     def __init__(
@@ -40,7 +75,9 @@ class LambdaRuntime:
         scratch: Path,
         python: str = sys.executable,
         timeout: int = 30,
+        handler: str = "handler.app.lambda_handler",
     ) -> None:
+        self.handler = handler
         self.folder, self.scratch, self.python = folder, scratch, python
         self.environment = environment | {
             "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout),
@@ -64,7 +101,7 @@ class LambdaRuntime:
             self.python,
             "-m",
             "awslambdaric",
-            "handler.app.lambda_handler",
+            self.handler,
         ]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
