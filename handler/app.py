@@ -35,7 +35,9 @@ ANSWERING = 0.5  # seconds kept back to log, count and answer, beside what postp
 SERVICE = "oam-status-publisher"
 
 # ASCII: a message's text may hold what a terminal obeys, or half a character that UTF-8 can't hold.
-logger = Logger(service=SERVICE, json_serializer=functools.partial(json.dumps, default=str))
+logger = Logger(
+    service=SERVICE, json_serializer=functools.partial(json.dumps, default=str, separators=(",", ":"))
+)
 metrics = Metrics(namespace="OpenAerialMap", service=SERVICE)
 
 

@@ -1,7 +1,6 @@
 """Compares what a run left behind with what its messages amount to."""
 
 import json
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -65,6 +64,13 @@ class Judge:
         self._schedule = {message.number: message for message in run.schedule.messages}
         self._truth: dict[str, dict[str, Sent]] = defaultdict(dict)  # by job, by messageId
         self._carriers: dict[int, list[Message]] = defaultdict(list)
+        self._logged = {worker: list(_lines(log)) for worker, log in run.logs.items()}
+        self._refused = {  # messageIds whose reason a log tells
+            line["message_id"]
+            for worker in run.logs
+            for line in self._lines(worker, "Message refused")
+            if line.get("reason")
+        }
         for message in run.sqs.messages.values():
             planned = self._schedule[message.number]
             self._carriers[message.number].append(message)
@@ -362,6 +368,8 @@ class Judge:
             "other images were told in between": any(
                 set(post.images) != set(before.images) for post in between
             ),
+            # A claim whose POST may have been taken, or not: nobody can know, so the catalog is told again.
+            "other images were claimed in between": len(self._claimed(key, since, until)) > 1,
             f"the first one's answer: {fate.name if fate else ''}": fate is not None,
             "the first one's client had given up": not before.request.answered,
             "the worker was killed before it had recorded the answer": any(
@@ -380,11 +388,19 @@ class Judge:
                 since - 1 <= start <= until and end - start > _LAG for start, end in run.lags
             ),
             "the answer was not recorded, and a log says so": any(
-                f'"job_id":"{job_id}"' in line
-                for line in self._lines(worker, "Catalog's answer not recorded")
+                line.get("job_id") == job_id for line in self._lines(worker, "Catalog's answer not recorded")
             ),
         }
         return next((reason for reason, holds in reasons.items() if holds), None)
+
+    def _claimed(self, key: str, since: float, until: float) -> set[str]:
+        """Give the digests of the notifications that an object named in a time."""
+        named = (
+            _catalog_section(version).get("digest")
+            for version in self._run.s3.versions[key]
+            if version.writer >= 0 and since <= version.at <= until
+        )
+        return {digest for digest in named if digest}
 
     def _faulted(self, since: float, until: float) -> Iterator[Request]:
         for request in self._run.proxy.met:
@@ -417,18 +433,6 @@ class Judge:
     def _is_refused(self, message: Message) -> bool:
         return message.message_id in self._refused or not message.receives
 
-    @property
-    def _refused(self) -> set[str]:
-        if not hasattr(self, "_refused_ids"):
-            self._refused_ids = {
-                found
-                for number in self._run.logs
-                for line in self._lines(number, "Message refused")
-                if '"reason":' in line
-                for found in re.findall(r'"message_id":\s*"([^"]+)"', line)
-            }
-        return self._refused_ids
-
     def _judge_keys(self) -> None:
         keys = {f"{self._prefix}{job_id}-status.json" for job_id in self._run.schedule.jobs}
         for key in self._run.s3.versions.keys() - keys:
@@ -446,13 +450,35 @@ class Judge:
                 self._find("secret", key, "in an object")
 
     def _judge_logs(self) -> None:
-        for number in self._run.logs:
-            for text in ('"level":"ERROR"', '"level":"CRITICAL"', '"chaos": "function error"'):
-                for line in self._lines(number, text)[:20]:
-                    self._find("unexpected", "", f"worker {number}: {_reason(line)}")
+        for worker, lines in self._logged.items():
+            for line in lines:
+                if line.get("level") in ("ERROR", "CRITICAL") or line.get("chaos") == "function error":
+                    self._find("unexpected", "", f"worker {worker}: {_reason(line)}")
 
-    def _lines(self, worker: int, text: str) -> list[str]:
-        return [line for line in self._run.logs.get(worker, "").splitlines() if text in line]
+    def _lines(self, worker: int, message: str) -> list[dict[str, Any]]:
+        return [line for line in self._logged.get(worker, []) if line.get("message") == message]
+
+
+def _lines(log: str) -> Iterator[dict[str, Any]]:
+    """Read a worker's log; a line that a kill cut short says nothing."""
+    for text in log.splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            if not text.startswith("{"):
+                yield {"level": "ERROR", "message": "not a log line", "error": text}
+            continue
+        yield line
+
+
+def _catalog_section(version: Version) -> dict[str, Any]:
+    """Give what an object says of the catalog; nothing where it can't be read, which is a finding already."""
+    try:
+        stored = json.loads(version.body)
+    except ValueError:
+        return {}
+    section = stored.get("catalog") if isinstance(stored, dict) else None
+    return section if isinstance(section, dict) else {}
 
 
 def _given_up(post: Post) -> float:
@@ -461,15 +487,11 @@ def _given_up(post: Post) -> float:
     return post.taken if late else post.request.ended or post.begun
 
 
-def _reason(line: str) -> str:
+def _reason(line: Mapping[str, Any]) -> str:
     """Give the last line of a log line's traceback, and the innermost of the handler's own frames."""
-    try:
-        told = json.loads(line)
-    except ValueError:
-        return line[:500]
-    trace = str(told.get("exception") or told.get("error") or line).strip().splitlines()
+    trace = str(line.get("exception") or line.get("error") or line).strip().splitlines()
     own = [frame.strip() for frame in trace if "/handler/" in frame]
-    return f"{told.get('message', 'function error')}: {trace[-1][:300]} ({own[-1] if own else 'no frame of ours'})"
+    return f"{line.get('message', 'function error')}: {trace[-1][:300]} ({own[-1] if own else 'no frame of ours'})"
 
 
 def judge(run: "Run", prefix: str) -> list[Finding]:

@@ -130,3 +130,19 @@ class LambdaRuntime:
         )
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read())
+
+    def logged(self, text: str, seconds: float = 10) -> str:
+        """Wait until the log holds a text; give the log.
+
+        The function's lines pass through the emulator, which answers before it has written them all, and
+        kills the function when it is told to end.
+
+        Raises:
+            TimeoutError: when the text is not there in time.
+        """
+        end = time.monotonic() + seconds
+        while text not in (log := self.log.read_text()):
+            if time.monotonic() > end:
+                raise TimeoutError(f"{text!r} is not in the log: {log}")
+            time.sleep(0.02)
+        return log
