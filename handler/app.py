@@ -5,9 +5,8 @@ import json
 import os
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import boto3
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
@@ -15,6 +14,7 @@ from aws_lambda_powertools.utilities.data_classes import SQSEvent
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
+from botocore.session import Session
 
 from handler.aws_clients import AwsClients
 from handler.batch import POSTPONING, Batch
@@ -43,54 +43,64 @@ metrics = Metrics(namespace="OpenAerialMap", service=SERVICE)
 
 def wire(settings: Settings) -> Batch:
     """Put the parts together."""
-    s3 = AwsClients(
-        lambda config: boto3.client(
-            "s3",
-            region_name=settings.region,
-            endpoint_url=settings.endpoint_url,
-            config=config.merge(
-                Config(
-                    max_pool_connections=WORKERS,
-                    # Away from AWS a bucket has no host name of its own.
-                    s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
-                )
-            ),
-        )
+    # Without boto3: its resources and transfers, used by nothing here, take a twentieth of a cold start.
+    session = Session()
+    # Away from AWS a bucket has no host name of its own.
+    style: Literal["path", "auto"] = "path" if settings.endpoint_url else "auto"
+    s3 = _clients(
+        session,
+        "s3",
+        settings,
+        Config(max_pool_connections=WORKERS, s3={"addressing_style": style}),
+        settings.endpoint_url,
     )
     publisher = Publisher(
         store=StatusStore(s3, settings.bucket, settings.prefix),
-        make_catalog=functools.cache(functools.partial(_catalog, settings)),
+        make_catalog=functools.cache(functools.partial(_catalog, settings, session)),
         breaker=CircuitBreaker(time.monotonic),
         tiles_base=settings.tiles_base,
         clock=lambda: time.time_ns() // 1_000_000,
         logger=logger,
     )
-    return Batch(publisher, _queue(settings), WORKERS, logger)
+    return Batch(publisher, _queue(settings, session), WORKERS, logger)
 
 
-def _catalog(settings: Settings) -> "Catalog | MockCatalog":
+def _clients(
+    session: Session,
+    service: str,
+    settings: Settings,
+    config: Config | None = None,
+    endpoint_url: str | None = None,
+) -> AwsClients[Any]:
+    return AwsClients(
+        lambda patience: session.create_client(
+            service,
+            region_name=settings.region,
+            endpoint_url=endpoint_url,
+            config=patience.merge(config) if config else patience,
+        )
+    )
+
+
+def _catalog(settings: Settings, session: Session) -> "Catalog | MockCatalog":
     # Late: requests is a tenth of a cold start, and most batches finish no job.
     from handler.catalog import Catalog, MockCatalog  # noqa: PLC0415
 
     if settings.mock_catalog:
         return MockCatalog(logger)
-    return Catalog(settings.catalog_url, _token(settings), WORKERS)
+    return Catalog(settings.catalog_url, _token(settings, session), WORKERS)
 
 
-def _queue(settings: Settings) -> StatusQueue | None:
+def _queue(settings: Settings, session: Session) -> StatusQueue | None:
     if settings.queue_url is None:
         return None
-    sqs = AwsClients(lambda config: boto3.client("sqs", region_name=settings.region, config=config))
-    return StatusQueue(sqs, settings.queue_url, logger)
+    return StatusQueue(_clients(session, "sqs", settings), settings.queue_url, logger)
 
 
-def _token(settings: Settings) -> Token:
+def _token(settings: Settings, session: Session) -> Token:
     if settings.token or settings.token_secret is None:
         return lambda *_: settings.token
-    secrets_manager = AwsClients(
-        lambda config: boto3.client("secretsmanager", region_name=settings.region, config=config)
-    )
-    return SecretToken(settings.token_secret, secrets_manager, time.monotonic)
+    return SecretToken(settings.token_secret, _clients(session, "secretsmanager", settings), time.monotonic)
 
 
 @functools.cache

@@ -1,7 +1,7 @@
 """AWS clients whose calls end in time.
 
-boto3 knows timeouts of a client, not of a call. So there are a few clients of a service, each with a bound on
-what a call may take, and a call is made with the most patient one that is sure to end in the time there is.
+botocore knows timeouts of a client, not of a call. So a service has a few clients, each with a bound on what
+a call may take, and a call is made with the most patient one that is sure to end in the time there is.
 """
 
 import threading
@@ -47,7 +47,7 @@ class AwsClients(Generic[Client]):
         make: makes a client with a configuration; called when it is first needed.
     """
 
-    _making = threading.Lock()  # one for all services: boto3's default session is not for several threads
+    _making = threading.Lock()  # one for all services: a botocore session is not for several threads
 
     def __init__(self, make: Callable[[Config], Client]) -> None:
         self._make = make

@@ -19,6 +19,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.handlers import BUILTIN_HANDLERS
 from urllib3.exceptions import HTTPError
 
 from handler.aws_clients import Patience
@@ -77,9 +78,8 @@ def sabotage(kind: str, handler: Handler) -> Handler:
             params.pop("IfMatch", None)
             params.pop("IfNoneMatch", None)
 
-        boto3.setup_default_session()
-        assert boto3.DEFAULT_SESSION is not None
-        boto3.DEFAULT_SESSION.events.register("provide-client-params.s3.PutObject", unconditional)
+        # Of every session that is made from now on.
+        BUILTIN_HANDLERS.append(("provide-client-params.s3.PutObject", unconditional))
         return handler
     if kind == "acknowledge":
 

@@ -58,16 +58,21 @@ def test_the_artifact_holds_the_function_and_nothing_that_it_does_not_need(built
     assert {name for name in names if name.startswith("handler/") and "__pycache__" not in name} == sources
     data = {path.name for path in (built / "botocore" / "data").iterdir() if path.is_dir()}
     assert data == SERVICES
+    endpoints = json.loads((built / "botocore" / "data" / "endpoints.json").read_text())["partitions"]
+    assert [partition["partition"] for partition in endpoints][:2] == ["aws", "aws-cn"]
+    assert set().union(*(partition["services"] for partition in endpoints)) == SERVICES
+    # AND boto3, of which a cold start would load more than the function calls, is not among it
+    assert {path.name for path in built.iterdir()}.isdisjoint({"boto3", "s3transfer"})
     assert not [name for name in names if re.search(r"(^|/)(tests?|bin|examples)/|RECORD$|\.so$", name)]
     assert {"local", "tests", "events"}.isdisjoint(path.name for path in built.iterdir())
     # AND it is far below Lambda's limit of 250 MB, and below its own of last time
     assert sum((built / name).stat().st_size for name in names) < 20_000_000
 
 
-def test_the_artifact_carries_a_boto3_that_knows_conditional_writes(built: Path) -> None:
-    found = [path.name for path in built.glob("boto3-*.dist-info")]
+def test_the_artifact_carries_a_botocore_that_knows_conditional_writes(built: Path) -> None:
+    found = [path.name for path in built.glob("botocore-*.dist-info")]
     assert found
-    version = tuple(map(int, found[0].removeprefix("boto3-").removesuffix(".dist-info").split(".")))
+    version = tuple(map(int, found[0].removeprefix("botocore-").removesuffix(".dist-info").split(".")))
     assert version >= (1, 35, 70)
 
 

@@ -8,8 +8,8 @@ import uuid
 import zipfile
 from typing import Any
 
-import boto3
 import pytest
+from botocore.session import Session
 
 import handler.app
 from tests.conftest import TOKEN, Aws
@@ -135,7 +135,7 @@ def test_the_policy_grants_what_the_function_calls_and_nothing_else(
     def note(model: Any, params: dict[str, Any], **_: Any) -> None:
         calls.add((f"{model.service_model.signing_name}:{model.name}", params["url_path"]))
 
-    make = boto3.client
+    make = Session.create_client
 
     def recorded(*args: Any, **kwargs: Any) -> Any:
         client = make(*args, **kwargs)
@@ -155,7 +155,7 @@ def test_the_policy_grants_what_the_function_calls_and_nothing_else(
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("OAM_API_TOKEN", raising=False)
-        monkeypatch.setattr(boto3, "client", recorded)
+        monkeypatch.setattr(Session, "create_client", recorded)
         handler.app._batch.cache_clear()
         catalog.answers.append(Answer(401))
         # WHEN it does all that it does: first messages, redeliveries, a catalog's refusal, success, poison

@@ -38,11 +38,20 @@ def runtime_client(target: Path) -> tuple[str, dict[str, str]]:
     python = find_python()
     if python is None:
         return sys.executable, {"PYTHONDONTWRITEBYTECODE": "1"}
-    # The client at the version of the tests' own lock, as a wheel for that Python.
-    names = ("awslambdaric", "simplejson", "snapshot-restore-py")
+    install(target, "awslambdaric", "simplejson", "snapshot-restore-py")
+    return python, {"PYTHONPATH": str(target)}
+
+
+def install(target: Path, *names: str) -> None:
+    """Install packages at the versions of the tests' own lock, as wheels for the function's Python.
+
+    Args:
+        target: an empty folder.
+        names: the packages, and what they need.
+    """
     locked = (ROOT / "requirements-dev.txt").read_text()
     pins = (re.findall(rf"^{n}==[^\n]*\\\n(?:    --hash.*\n)+", locked, re.MULTILINE) for n in names)
-    lock = target / "client.txt"
+    lock = target / "lock.txt"
     lock.write_text("".join(pin for some in pins for pin in some))
     platforms = [f"--platform=manylinux{tag}_{platform.machine()}" for tag in ("_2_28", "_2_17", "2014")]
     subprocess.run(
@@ -53,7 +62,6 @@ def runtime_client(target: Path) -> tuple[str, dict[str, str]]:
         ],
         check=True,
     )
-    return python, {"PYTHONPATH": str(target)}
 
 
 class LambdaRuntime:
