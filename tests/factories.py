@@ -38,6 +38,12 @@ def event(stage: str, status: str, at: int = 0, message_id: str | None = None, *
     return parse(name, str(NOON + at), body(stage, status, **more)).event
 
 
+def step_event(step: str, at: int = 0, message_id: str | None = None, **more: Any) -> Event:
+    """Make an event of a step, for instance "chunk STARTED", sent `at` milliseconds after NOON."""
+    stage, status = step.split()
+    return event(stage, status, at, message_id, **more)
+
+
 def record(text: str, at: int = 0, message_id: str | None = None, receives: int = 1) -> dict[str, Any]:
     """Make an SQS record as Lambda receives it, sent `at` milliseconds after NOON."""
     return {

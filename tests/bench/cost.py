@@ -30,6 +30,20 @@ class Cost:
         return self.invocations + self.duration + self.s3 + self.sqs
 
 
+def batch_of(rate: float, most: int, window: int) -> int:
+    """Give how many messages a batch holds when they come steadily.
+
+    Lambda gathers until it has as many as it may, or until the window is over
+    (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html).
+
+    Args:
+        rate: messages a second.
+        most: the mapping's batch size.
+        window: its batching window, in seconds.
+    """
+    return max(1, min(most, round(rate * window)))
+
+
 def cost(batch: int, jobs: int, completions: float, seconds: float, memory: int, *, textbook: bool) -> Cost:
     """Give the cost of a million messages in batches of one kind.
 

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from local.artifact import build, find_python
-from tests.bench.cost import cost
+from tests.bench.cost import batch_of, cost
 from tests.bench.workload import Workload, make_event
+from tests.deploy.translated import TEMPLATE
 from tests.runtime.emulator import LambdaRuntime, install, runtime_client
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,9 +42,17 @@ BATCHES = {
     "100 messages of 100 jobs": Workload(100, 100),
     "1,000 messages of 250 jobs": Workload(1_000, 250),
 }
-MEMORY = (256, 512, 1024, 1280, 1536, 1769)  # MB; 1,769 are one vCPU
+MEMORY = (256, 512, 1024, 1536, 1769)  # MB; 1,769 are one vCPU
 FULL_VCPU = 1_769  # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
-BATCH_SIZES = (1, 10, 100, 1_000)
+BATCH_SIZES = (1, 5, 10, 20, 100, 500, 1_000)
+TEXTBOOK_BATCH_SIZES = (1, 10, 100)  # 1,000 would take two minutes, at the same for each message
+# Messages a second, BatchSize and BatchingWindow (seconds); each amounts to a batch of BATCH_SIZES.
+CHOICES = (
+    *((1, 100, window) for window in (1, 5, 20)),
+    (1, 10, 20),
+    *((100, size, 1) for size in (10, 100)),
+    *((100, 1_000, window) for window in (5, 20)),
+)
 
 _names = itertools.count()
 
@@ -76,7 +85,7 @@ class Process:
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self._process.args} ended")
+            raise RuntimeError(f"{self._process.args!r} ended")
         return line
 
     def __enter__(self) -> "Process":
@@ -345,9 +354,12 @@ def memory_sizes(stage: Stage, repeats: int) -> None:
     for size, batches in found.items():
         verdicts = [verdict for name in BATCHES for verdict in latency_verdicts(name, batches[name])]
         times = " / ".join(f"{1000 * batch['publisher']:,.0f}" for batch in batches.values())
+        ratios = {
+            what: " / ".join(found for same, found, *_ in verdicts if same == what) for what, *_ in verdicts
+        }
         stage.report(
-            f"{size:,} MB ({size / FULL_VCPU:.2f} vCPU): 1 message / " + " / ".join(BATCHES),
-            f"{times} ms; " + ", ".join(measured for _, measured, *_ in verdicts),
+            f"{size:,} MB ({size / FULL_VCPU:.2f} vCPU): 1 message, and the three batches above",
+            f"{times} ms; " + "; ".join(f"{what} {found}" for what, found in ratios.items()),
             "all of the above",
             reached=all(reached for *_, reached in verdicts),
         )
@@ -356,15 +368,15 @@ def memory_sizes(stage: Stage, repeats: int) -> None:
 def costs(stage: Stage, memory_size: int, repeats: int) -> None:
     """Price a million messages, a quarter of which finish a job, at one memory size."""
     stage.server.ask(latency=REALISTIC)
-    rows = []
-    for name in ("publisher", "textbook"):
+    rows: dict[tuple[str, int], dict[str, Any]] = {}
+    for name, sizes in (("publisher", BATCH_SIZES), ("textbook", TEXTBOOK_BATCH_SIZES)):
         with stage.subject(name) as subject:
             stage.run(subject, Workload(40, 40, completions=40))
-            for size in BATCH_SIZES:
+            for size in sizes:
                 # Of one message, three of four batches finish nothing.
                 kinds = [Workload(1, 1)] * 3 + [Workload(1, 1, completions=1)]
                 if size > 1:
-                    kinds = [Workload(size, size, completions=size // 4)]
+                    kinds = [Workload(size, size, completions=round(size / 4))]
                 turns = range(1 if name == "textbook" and size > 10 else repeats)
                 with quota(subject.pid, memory_size / FULL_VCPU):
                     seconds = statistics.mean(
@@ -372,16 +384,35 @@ def costs(stage: Stage, memory_size: int, repeats: int) -> None:
                         for workload in kinds
                     )
                 price = cost(size, size, size / 4, seconds, memory_size, textbook=name == "textbook")
-                rows.append(
-                    {"who": name, "batch": size, "seconds": seconds, "total": price.total} | asdict(price)
-                )
+                rows[name, size] = {
+                    "who": name,
+                    "batch": size,
+                    "seconds": seconds,
+                    "total": price.total,
+                } | asdict(price)
                 stage.report(
-                    f"a million messages, {name}, batches of {size:,}, {memory_size} MB",
+                    f"a million messages, {name}, batches of {size:,}, {memory_size:,} MB",
                     f"{price.total:.2f} USD (Lambda {price.invocations + price.duration:.2f},"
                     f" S3 {price.s3:.2f}, SQS {price.sqs:.2f}); {1000 * seconds:,.0f} ms a batch",
                     "",
                 )
-    stage.results["cost"] = rows
+    for rate, most, window in CHOICES:
+        size = batch_of(rate, most, window)
+        row = rows["publisher", size]
+        defaults = (most, window) == (default("BatchSize"), default("BatchingWindow"))
+        stage.report(
+            f"{rate} messages a second, batch size {most:,}, window {window} s"
+            + (" (the defaults)" if defaults else ""),
+            f"batches of {size:,}: {row['total']:.2f} USD a million,"
+            f" {window + row['seconds']:.1f} s from sent to written at the most",
+            "",
+        )
+    stage.results["cost"] = list(rows.values())
+
+
+def default(parameter: str) -> int:
+    """Give the template's default of a parameter."""
+    return int(TEMPLATE["Parameters"][parameter]["Default"])
 
 
 def plot(results: dict[str, Any], path: Path) -> None:
@@ -452,7 +483,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--repeats", type=int, default=5, help="of each batch; medians count (default: 5)")
     parser.add_argument(
-        "--memory", type=int, default=512, help="MB, for the cost (default: the template's 512)"
+        "--memory",
+        type=int,
+        default=default("MemorySize"),
+        help="MB, for the cost (default: the template's, %(default)s)",
     )
     parser.add_argument("--only", choices=parts, action="append", help="a part of it; may be repeated")
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"), help="(default: %(default)s)")

@@ -11,6 +11,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 GET, PUT, POST = "GET", "PUT", "POST"
 
@@ -100,9 +101,7 @@ async def serve() -> None:
     world, loop = World(), asyncio.get_running_loop()
     urls = {}
     for name, answer in (("s3", world.s3), ("catalog", world.catalog)):
-        server = await loop.create_server(
-            lambda answer=answer: Connection(world, answer), "127.0.0.1", 0, backlog=512
-        )
+        server = await loop.create_server(partial(Connection, world, answer), "127.0.0.1", 0, backlog=512)
         urls[name] = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     print(json.dumps(urls), flush=True)
     reader = asyncio.StreamReader()

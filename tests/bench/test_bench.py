@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.bench.cost import cost
-from tests.bench.run import SUBJECTS, Process, environment
+from tests.bench.cost import batch_of, cost
+from tests.bench.run import BATCH_SIZES, CHOICES, SUBJECTS, Process, default, environment
 from tests.bench.workload import Workload, make_event
 
 
@@ -106,3 +106,11 @@ def test_a_million_messages_one_by_one_cost_what_the_price_list_says() -> None:
     assert price.duration == pytest.approx(0.33, abs=0.005)
     assert price.s3 == pytest.approx(5.40)
     assert price.sqs == pytest.approx(1.20)
+
+
+def test_a_batch_holds_what_comes_in_its_window_and_no_more_than_it_may() -> None:
+    assert [batch_of(rate, most, window) for rate, most, window in ((0.01, 100, 20), (100, 10, 1))] == [1, 10]
+    # AND each choice that the benchmark prices is a batch that it measures
+    assert {batch_of(*choice) for choice in CHOICES} <= set(BATCH_SIZES)
+    # AND the template's own choice is among them
+    assert (default("BatchSize"), default("BatchingWindow")) in {choice[1:] for choice in CHOICES}

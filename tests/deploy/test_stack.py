@@ -102,7 +102,7 @@ def test_the_deployed_stack_is_what_the_template_says(deployed: tuple[Aws, dict[
     # AND the function has its settings
     function = aws.client("lambda").get_function_configuration(FunctionName=resources["StatusPublisher"])
     assert function["Environment"]["Variables"]["OAM_STATUS_BUCKET"] == resources["StatusBucket"]
-    assert (function["Timeout"], function["MemorySize"]) == (60, 512)
+    assert (function["Timeout"], function["MemorySize"]) == (60, 1769)
 
 
 # What each call that the function makes needs

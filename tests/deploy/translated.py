@@ -122,7 +122,7 @@ class Stack:
     def _sub(self, argument: Any) -> str:
         text, own = argument if isinstance(argument, list) else (argument, {})
         parts = text.split("${")
-        found = parts[0]
+        found: str = parts[0]
         for part in parts[1:]:
             name, _, rest = part.partition("}")
             if name in own:

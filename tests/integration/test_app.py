@@ -16,6 +16,7 @@ import pytest
 
 import handler.app
 import handler.publisher
+from handler import job_status
 from handler.circuit_breaker import FAILURES
 from handler.publisher import Publisher
 from handler.settings import SettingsError
@@ -404,7 +405,7 @@ def test_jobs_are_in_memory_one_at_a_time(function: Function, monkeypatch: pytes
     """A megabyte of nested JSON is some forty of Python's objects; 32 of these at once would end the function."""
     # GIVEN a look at who is between reading an object and having written the next
     inside, most = [0], [0]
-    read, to_json = handler.publisher.read, handler.publisher.to_json
+    read, to_json = job_status.read, job_status.to_json
 
     def entering(*arguments: Any) -> Any:
         inside[0] += 1

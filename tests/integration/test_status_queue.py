@@ -109,7 +109,7 @@ def test_no_call_is_begun_that_could_outlast_the_invocation(
 def test_a_defect_in_a_call_is_logged_and_not_raised(
     queue: Queue, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status_queue = StatusQueue(always(None), queue.url, Logger(service=uuid.uuid4().hex))  # type: ignore[arg-type]
+    status_queue = StatusQueue(always(None), queue.url, Logger(service=uuid.uuid4().hex))
     status_queue.postpone({"receipt": 0}, 5)
     line = json.loads(capsys.readouterr().out)
     assert (line["level"], line["message"]) == ("ERROR", "Visibility not changed")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from handler import job_status
 from handler.job_status import JobStatus, fold, read, to_json
 from handler.messages import Event
-from tests.factories import NOON, event
+from tests.factories import NOON, event, step_event
 
 RANK = [
     "chunk STARTED",
@@ -23,8 +23,8 @@ RANK = [
 
 steps = st.sampled_from(RANK)
 events = st.builds(
-    lambda step, at, name, extra: event(
-        *step.split(),
+    lambda step, at, name, extra: step_event(
+        step,
         at=at,
         message_id=f"m{name:03d}",
         **extra,
@@ -147,7 +147,7 @@ def lives_of_a_job(draw: st.DrawFn) -> list[Event]:
         life += [f"{stage} STARTED", f"{stage} {draw(st.sampled_from(['FAILED', 'FINISHED']))}"]
         if len(life) > 20:
             life.append("end")
-    return [event(*step.split(), at=number * 10) for number, step in enumerate(life) if step != "end"]
+    return [step_event(step, at=number * 10) for number, step in enumerate(life) if step != "end"]
 
 
 @settings(max_examples=300, deadline=None)
@@ -248,12 +248,10 @@ def test_a_redriven_part_of_a_job_leaves_it_as_it_should_be_in_any_order_and_mix
 ) -> None:
     # GIVEN the messages of an attempt, some of which became dead letters and were redriven: with new
     # messageIds, and times that are after all others and in any order
-    sent = [
-        event(*name.split(), at=number, message_id=f"m{number}") for number, name in enumerate(sorted(names))
-    ]
+    sent = [step_event(name, at=number, message_id=f"m{number}") for number, name in enumerate(sorted(names))]
     dead = data.draw(st.sets(st.sampled_from(range(len(sent)))))
     arrived = [
-        event(*name.split(), at=data.draw(st.integers(1_000, 2_000)), message_id=f"redriven-{number}")
+        step_event(name, at=data.draw(st.integers(1_000, 2_000)), message_id=f"redriven-{number}")
         if number in dead
         else sent[number]
         for number, name in enumerate(sorted(names))

@@ -9,7 +9,7 @@ import pytest
 from handler import job_status
 from handler.job_status import JobStatus, UnreadableStatus, fold, from_iso, iso, read, to_json
 from handler.messages import Event
-from tests.factories import IMAGES, NOON, TARGET, event, fields
+from tests.factories import IMAGES, NOON, TARGET, event, fields, step_event
 
 
 def stored(*events: Event, before: JobStatus | None = None) -> dict[str, Any]:
@@ -73,7 +73,8 @@ def test_a_finished_mosaic_is_success_with_a_tilejson() -> None:
 )
 def test_a_message_that_uses_one_of_our_names_does_not_take_its_place(name: str) -> None:
     # GIVEN a message with a field named like one of ours
-    hostile = event("chunk", "STARTED", message_id="m1", **{name: "hostile"})
+    more: dict[str, Any] = {name: "hostile"}
+    hostile = event("chunk", "STARTED", message_id="m1", **more)
     # WHEN it decides
     status = stored(hostile)
     # THEN ours stands, at the top and in the history
@@ -117,7 +118,7 @@ def test_a_message_that_uses_one_of_our_names_does_not_take_its_place(name: str)
 def test_the_furthest_step_of_the_current_attempt_is_the_status(
     steps: list[str], headlines: tuple[str, str, int]
 ) -> None:
-    events = [event(*step.split(), at=number) for number, step in enumerate(steps)]
+    events = [step_event(step, at=number) for number, step in enumerate(steps)]
     assert headline(stored(*events)) == headlines
 
 

@@ -70,7 +70,7 @@ def test_the_documented_messages_are_understood(text: str, step: Step) -> None:
 
 def test_unknown_fields_and_a_long_stack_are_kept_as_they_came() -> None:
     stack = "\n".join(f'  File "chunk.py", line {number}' for number in range(400))
-    more = {"stack": stack, "n": 1.50, "deep": [{"a": None}, True], "ünï": "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16")}  # fmt: skip
+    more: dict[str, Any] = {"stack": stack, "n": 1.50, "deep": [{"a": None}, True], "ünï": "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16")}  # fmt: skip
     assert understood(body("chunk", "FAILED", **more)).event.fields == fields("chunk", "FAILED", **more)
 
 
