@@ -71,8 +71,8 @@ chaos: setup ## Run several handler processes under faults, kills and outages, a
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) $(if $(LONG),--long,--short) $(ARGS)
 
 .PHONY: bench
-bench: setup ## Measure the publisher beside what else one would write (ARGS="--only latency"; ten minutes for all)
-	@$(BIN)/python -m tests.bench --plot docs/benchmark.png $(ARGS)
+bench: setup ## Measure the publisher beside what else one would write (ARGS="--only latency"; a quarter of an hour for all)
+	@$(BIN)/python -m tests.bench $(if $(ARGS),$(ARGS),--json docs/benchmark.json --plot docs/benchmark.png)
 
 .PHONY: clean
 clean: ## Remove what was built and set up here

@@ -12,6 +12,7 @@ from handler.job_status import JobStatus, fold, to_json
 from handler.messages import parse
 from handler.notification import CatalogState, claimed, due, settled
 from handler.settings import DEFAULT_CATALOG_URL
+from tests.bench.run import as_table
 from tests.factories import NOON, event
 
 ROOT = Path(__file__).parents[2]
@@ -80,6 +81,11 @@ def test_the_default_catalog_shown_is_the_codes() -> None:
 def test_every_file_shown_exists() -> None:
     for name in re.findall(r"\]\((?!http)([^)#]+)\)", README) + re.findall(r"EVENT=(\S+?)[`\s]", README):
         assert (ROOT / name).exists(), name
+
+
+def test_the_benchmark_shown_is_the_one_that_was_measured() -> None:
+    measured = json.loads((ROOT / "docs" / "benchmark.json").read_text())
+    assert as_table(measured["table"]) in README
 
 
 def test_no_file_names_a_package_index() -> None:
