@@ -456,6 +456,20 @@ def test_while_the_catalog_is_down_it_is_not_asked_and_the_status_is_written(sta
     assert stage.requests() == ["GET", "PUT", "GET"]
 
 
+def test_a_catalog_that_refuses_one_job_is_not_down(stage: Stage) -> None:
+    # GIVEN a catalog that was down for all but one of the jobs that open the circuit, then refuses another's images
+    stage.catalog.answers.extend([Answer(503, headers={"Retry-After": "3"})] * (FAILURES - 1))
+    for number in range(FAILURES - 1):
+        assert stage.publisher().publish(f"other-{number}", [finished(f"m{number}")], lambda: 30.0).failed
+    stage.catalog.answers.append(Answer(400))
+    assert stage.publisher().publish("refused", [finished("m")], lambda: 30.0).failed
+    # WHEN it is down for one more
+    stage.catalog.answers.append(Answer(503, headers={"Retry-After": "3"}))
+    assert stage.publisher().publish("unlucky", [finished("n")], lambda: 30.0).failed
+    # THEN these were no failures in a row: the next job's notification is sent
+    assert not stage.publish(finished())
+
+
 def test_what_the_catalog_said_last_stays_in_the_object_while_it_is_spared(stage: Stage) -> None:
     stage.catalog.answers.append(Answer(500, b"no disk"))
     stage.publish(finished())
