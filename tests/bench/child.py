@@ -7,9 +7,10 @@ import gc
 import importlib
 import json
 import os
-import resource
+import re
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from tests.bench.workload import Workload, make_event
@@ -28,6 +29,12 @@ class Context:
         return 900_000
 
 
+def peak_memory() -> float:
+    """Give the largest resident set, in MB; not getrusage's, which begins with that of who started this process."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 1024
+
+
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the function's log is written, and read by nobody
@@ -44,7 +51,7 @@ def main() -> None:
             "wall": time.perf_counter() - wall,
             "cpu": time.process_time() - cpu,
             "failed": len(failures),
-            "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,  # MB
+            "rss": peak_memory(),
         }
         answers.write(json.dumps(found) + "\n")
         answers.flush()
