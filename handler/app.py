@@ -1,13 +1,12 @@
 """The Lambda function: wiring, and the handler."""
 
 import functools
-import json
 import os
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
 from aws_lambda_powertools.utilities.data_classes import SQSEvent
@@ -19,6 +18,7 @@ from botocore.session import Session
 from handler.aws_clients import AwsClients
 from handler.batch import POSTPONING, Batch
 from handler.circuit_breaker import CircuitBreaker
+from handler.log import make_logger, set_debug
 from handler.outcomes import Report
 from handler.publisher import Publisher
 from handler.settings import Settings, read_settings
@@ -34,10 +34,7 @@ ANSWERING = 0.5  # seconds kept back to log, count and answer, beside what postp
 
 SERVICE = "oam-status-publisher"
 
-# ASCII: a message's text may hold what a terminal obeys, or half a character that UTF-8 can't hold.
-logger = Logger(
-    service=SERVICE, json_serializer=functools.partial(json.dumps, default=str, separators=(",", ":"))
-)
+logger = make_logger(SERVICE)
 metrics = Metrics(namespace="OpenAerialMap", service=SERVICE)
 
 
@@ -107,11 +104,12 @@ def _token(settings: Settings, session: Session) -> Token:
 def _batch() -> Batch:
     """Wire the parts at the first invocation; SettingsError, not cached, at every one until it is mended."""
     settings = read_settings(os.environ)
-    logger.setLevel("DEBUG" if settings.debug else "INFO")
+    set_debug(logger, debug=settings.debug)
     return wire(settings)
 
 
-@logger.inject_lambda_context
+# Not the event, whatever POWERTOOLS_LOGGER_LOG_EVENT says: it is the whole batch.
+@logger.inject_lambda_context(log_event=False)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Publish a batch of the tiler's messages.
 

@@ -64,6 +64,9 @@ def install(target: Path, *names: str) -> None:
     )
 
 
+_EMULATORS = re.compile(r"\d\d \w{3} \d{4} .* \(rapid\) |(START|END|REPORT|INIT_REPORT) ")
+
+
 class LambdaRuntime:
     """A function under the emulator; a context manager. One emulator serves one request at a time.
 
@@ -154,3 +157,7 @@ class LambdaRuntime:
                 raise TimeoutError(f"{text!r} is not in the log: {log}")
             time.sleep(0.02)
         return log
+
+    def own_lines(self) -> list[str]:
+        """Give the lines of the log that are the function's and its runtime's, not the emulator's."""
+        return [line for line in self.log.read_text().splitlines() if line and not _EMULATORS.match(line)]
