@@ -15,7 +15,16 @@ from cfnlint.api import ManualArgs, lint
 from handler.app import SERVICE
 from handler.outcomes import Outcome
 from handler.settings import read_settings
-from tests.deploy.translated import ACCOUNT, COMBINATIONS, ROOT, SIDES, TEMPLATE, Stack, translate
+from tests.deploy.translated import (
+    ACCOUNT,
+    ALTERNATING,
+    COMBINATIONS,
+    ROOT,
+    SIDES,
+    TEMPLATE,
+    Stack,
+    translate,
+)
 
 BIN = ROOT / ".venv" / "bin"
 
@@ -66,7 +75,11 @@ def test_cfn_lint_finds_nothing_in_the_translated_template_for_any_combination_o
 
 def test_every_condition_is_among_the_combinations() -> None:
     looked_at = set(re.findall(r'"Ref": "(\w+)"', json.dumps(TEMPLATE["Conditions"])))
-    assert looked_at == set(SIDES)
+    assert looked_at == {*SIDES, *ALTERNATING}
+    for name, sides in ALTERNATING.items():
+        for other, others in SIDES.items():
+            met = {(combination[name], combination[other]) for combination in COMBINATIONS}
+            assert met == {(side, another) for side in sides for another in others}
 
 
 def test_every_combination_works_out_and_leaves_nothing_dangling_public_or_plain() -> None:
@@ -217,6 +230,13 @@ def test_the_function_runs_as_it_is_built_and_tested(stack: Stack) -> None:
     assert function["TracingConfig"] == {"Mode": "Active"}
     assert function["LoggingConfig"]["LogFormat"] == "JSON"
     assert stack.properties("StatusPublisherLogs")["RetentionInDays"] == 90
+
+
+@pytest.mark.parametrize(("debug", "level"), [("", "INFO"), ("oam:*", "DEBUG")])
+def test_lambda_keeps_what_debug_asks_for_and_no_more(debug: str, level: str) -> None:
+    """INFO at least: of a line without a level, as our metrics are, Lambda says that it is INFO."""
+    logging = Stack(Debug=debug).properties("StatusPublisher")["LoggingConfig"]
+    assert logging["ApplicationLogLevel"] == level
 
 
 def test_the_function_writes_to_the_log_group_that_it_may_write_to(stack: Stack) -> None:
