@@ -67,8 +67,11 @@ class Batch:
                 report.outcomes.append(Outcome.RECOVERED)
         if jobs:
             self._run(jobs, time_left, report)
+        first = {record.message_id for record in records if _receives(record) == 1}
         for message_id, reason in report.failed.items():
-            report.outcomes.append(self._failure(message_id, reason))
+            # Poison comes back at once, until it is a dead letter: its first receive says all.
+            if message_id in first or not isinstance(reason, InvalidMessage):
+                report.outcomes.append(self._failure(message_id, reason))
         if self._queue and report.failed:
             delays = {
                 str(record.get("receiptHandle")): _delay(record, report.failed[record.message_id])
@@ -117,7 +120,12 @@ def _delay(record: SQSRecord, error: Exception) -> int:
     """Give the seconds until a failed message comes back: at once, if only to become a dead letter sooner."""
     if isinstance(error, InvalidMessage):
         return 0
-    receives = str((record.get("attributes") or {}).get("ApproximateReceiveCount"))
     at_least = error.retry_after if isinstance(error, RetryLater) else 0.0
     chance = random.random()  # noqa: S311 (no secret)
-    return delay(int(receives) if receives.isdecimal() else 1, chance, at_least)
+    return delay(_receives(record), chance, at_least)
+
+
+def _receives(record: SQSRecord) -> int:
+    """Give how often a message has been received, this time included; 1 where the record does not say."""
+    receives = str((record.get("attributes") or {}).get("ApproximateReceiveCount"))
+    return max(1, int(receives)) if receives.isdecimal() else 1

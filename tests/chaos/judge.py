@@ -34,7 +34,7 @@ class Finding:
     - repeated: a POST was repeated, and nothing that happened explains it
     - two at once: two POSTs for one job at the same time
     - dead letter: a valid message ended there in spite of a redrive in peace, or a poison message did not
-    - reason: no log says why a message is dead
+    - reason: no log says why a message is dead, or the logs say more than once why it was refused
     - outside: an object outside the prefix, or of no job
     - secret: the token is where it does not belong
     - request: a request that the function should never make
@@ -65,12 +65,12 @@ class Judge:
         self._truth: dict[str, dict[str, Sent]] = defaultdict(dict)  # by job, by messageId
         self._carriers: dict[int, list[Message]] = defaultdict(list)
         self._logged = {worker: list(_lines(log)) for worker, log in run.logs.items()}
-        self._refused = {  # messageIds whose reason a log tells
+        self._refused = Counter(  # how often a log tells its reason, by messageId
             line["message_id"]
             for worker in run.logs
             for line in self._lines(worker, "Message refused")
             if line.get("reason")
-        }
+        )
         for message in run.sqs.messages.values():
             planned = self._schedule[message.number]
             self._carriers[message.number].append(message)
@@ -429,6 +429,9 @@ class Judge:
                 self._find(kind, "", f"poison {planned.body[:80]!r} is {state}")
             if not any(self._is_refused(message) for message in carriers):
                 self._find("reason", "", f"no log says why {planned.body[:80]!r} is dead")
+        for message_id, times in self._refused.items():
+            if times > 1:
+                self._find("reason", "", f"the logs say {times} times why {message_id} was refused")
 
     def _is_refused(self, message: Message) -> bool:
         return message.message_id in self._refused or not message.receives

@@ -77,3 +77,11 @@ def test_an_error_in_a_log_is_a_finding(capsys: pytest.CaptureFixture[str]) -> N
     assert [finding.kind for finding in judge.findings] == ["unexpected"] * 2
     assert "KeyError" in judge.findings[0].text
     assert "Fatal Python error" in judge.findings[1].text
+
+
+def test_a_refusal_that_is_logged_again_is_a_finding() -> None:
+    line = json.dumps({"level": "WARNING", "message": "Message refused", "message_id": "m", "reason": "why"})
+    judge = Judge(run([], f"{line}\n{line}\n"), "p/")
+    judge._schedule = {}
+    judge._judge_poison()
+    assert [finding.kind for finding in judge.findings] == ["reason"]

@@ -11,6 +11,7 @@ import pytest
 from handler.job_status import SIZE_LIMIT
 from tests.conftest import Aws
 from tests.factories import body, record
+from tests.integration.scripted_catalog import Answer
 from tests.integration.test_app import Function, catalog, function  # noqa: F401 (fixtures)
 
 STARTED = '{"jobId": "j", "stage": "chunk", "status": "STARTED"'
@@ -39,6 +40,55 @@ def test_each_kind_of_poison_is_one_failed_item_with_one_line(function: Function
     refused = {line["message_id"]: line["reason"] for line in function.logged("Message refused")}
     assert set(refused) == set(REFUSED)
     assert all(len(reason) < 300 and reason.isascii() and "\n" not in reason for reason in refused.values())
+
+
+def test_poison_that_comes_back_is_reported_and_neither_logged_nor_counted_again(
+    function: Function,  # noqa: F811
+) -> None:
+    # GIVEN poison, logged and counted at its first receive
+    assert function.invoke(record("poison", message_id="old")) == ["old"]
+    assert [line["message_id"] for line in function.logged("Message refused")] == ["old"]
+    assert function.metrics() == {"MessagesInvalid": [1]}
+    # WHEN it comes back, until it is a dead letter
+    function.output = ""
+    for receives in range(2, 61):
+        assert function.invoke(record("poison", message_id="old", receives=receives)) == ["old"]
+    # THEN
+    assert function.output == ""
+    # AND in its company all else is said: other poison, and a message that fails again
+    function.catalog.answers.append(Answer(401))
+    failed = function.invoke(
+        record("poison", message_id="old", receives=7),
+        record("poison", message_id="new"),
+        record(body("mosaic", "FINISHED"), message_id="again", receives=2),
+    )
+    assert sorted(failed) == ["again", "new", "old"]
+    said = {line["message_id"] for line in function.lines if line.get("level") in {"WARNING", "ERROR"}}
+    assert said == {"again", "new"}
+    assert function.metrics()["MessagesInvalid"] == function.metrics()["MessagesFailed"] == [1]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [{}, {"SentTimestamp": "0"}, {"ApproximateReceiveCount": ""}, {"ApproximateReceiveCount": "0"}],
+)
+def test_poison_that_does_not_say_how_often_it_came_is_logged_and_counted(
+    function: Function,  # noqa: F811
+    attributes: dict[str, str],
+) -> None:
+    assert function.invoke(record("poison", message_id="m") | {"attributes": attributes}) == ["m"]
+    assert len(function.logged("Message refused")) == 1
+    assert function.metrics() == {"MessagesInvalid": [1]}
+
+
+def test_poison_that_is_redriven_or_stands_twice_in_a_batch_is_logged_and_counted_once(
+    function: Function,  # noqa: F811
+) -> None:
+    # GIVEN poison that stands in a batch with its first and its second receive; redriven, it is a new message
+    twice = [record("poison", message_id="dead", receives=receives) for receives in (2, 1)]
+    function.invoke(*twice, record("poison", message_id="redriven", receives=1))
+    assert [line["message_id"] for line in function.logged("Message refused")] == ["dead", "redriven"]
+    assert function.metrics() == {"MessagesInvalid": [2]}
 
 
 def test_the_largest_batch_of_poison_among_good_messages_fails_the_poison_alone(function: Function) -> None:  # noqa: F811
