@@ -13,6 +13,7 @@ from handler.messages import parse
 from handler.notification import CatalogState, claimed, due, settled
 from handler.settings import DEFAULT_CATALOG_URL
 from tests.bench.run import as_table
+from tests.deploy.translated import TEMPLATE
 from tests.factories import NOON, event
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +77,15 @@ def test_every_setting_shown_is_known_to(other: str) -> None:
 
 def test_the_default_catalog_shown_is_the_codes() -> None:
     assert DEFAULT_CATALOG_URL in README
+
+
+def test_the_upgrade_note_says_what_to_rotate_and_where_the_old_token_stands() -> None:
+    note = README.split("### Upgrade")[1].split("\n### ")[0]
+    group = TEMPLATE["Resources"]["StatusPublisherLogs"]["Properties"]["LogGroupName"]["Fn::Sub"]
+    assert "rotate the catalog's token" in note
+    assert group.replace("${AWS::StackName}", "STACK") in note
+    assert "`LogRetentionDays`" in note
+    assert "LogRetentionDays" in TEMPLATE["Parameters"]
 
 
 def test_every_file_shown_exists() -> None:
