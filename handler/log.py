@@ -13,7 +13,7 @@ LONGEST_LINE = 256_000
 
 
 def make_logger(service: str) -> Logger:
-    """Make our own logger, and have all others write warnings at the most.
+    """Make our own logger, and keep all others to warnings and errors.
 
     Lambda sets the root logger to its own level (AWS_LAMBDA_LOG_LEVEL), and at DEBUG botocore writes what it
     sends and gets: the catalog's token, the role's session token, every message. Powertools puts that level,
@@ -30,10 +30,9 @@ def make_logger(service: str) -> Logger:
     root.setLevel(max(root.level, logging.WARNING))
     for handler in root.handlers:  # for a logger that has a level of its own
         handler.setLevel(max(handler.level, logging.WARNING))
-    logging.getLogger("aws_lambda_powertools").setLevel(
-        logging.WARNING
-    )  # POWERTOOLS_DEBUG gives it a handler
-    # Its warnings quote what a server sent, and the catalog may send the token back.
+    # POWERTOOLS_DEBUG gives it a level and a handler of its own.
+    logging.getLogger("aws_lambda_powertools").setLevel(logging.WARNING)
+    # The warnings of urllib3 quote what a server sent, and the catalog may send the token back.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     logger = Logger(
         service=service,
@@ -42,7 +41,6 @@ def make_logger(service: str) -> Logger:
         # Else Lambda takes every line for INFO, and drops our warnings where it keeps these alone:
         # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
         use_rfc3339=True,
-        utc=True,
         json_serializer=to_line,
     )
     logger.remove_keys(["sampling_rate"])
