@@ -49,7 +49,6 @@ def wire(settings: Settings) -> Batch:
         "s3",
         settings,
         Config(max_pool_connections=WORKERS, s3={"addressing_style": style}),
-        settings.endpoint_url,
     )
     publisher = Publisher(
         store=StatusStore(s3, settings.bucket, settings.prefix),
@@ -67,13 +66,11 @@ def _clients(
     service: str,
     settings: Settings,
     config: Config | None = None,
-    endpoint_url: str | None = None,
 ) -> AwsClients[Any]:
     return AwsClients(
         lambda patience: session.create_client(
             service,
             region_name=settings.region,
-            endpoint_url=endpoint_url,
             config=patience.merge(config) if config else patience,
         )
     )

@@ -1,9 +1,12 @@
 """What the function is told by its environment: read once, validated together."""
 
+import ipaddress
 import re
+import ssl
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from handler.tokens import SENDABLE
@@ -12,6 +15,10 @@ DEFAULT_CATALOG_URL = "https://api.openaerialmap.org"
 DEBUG_NAMESPACE = "oam:publisher"
 
 _BUCKET = re.compile(r"|[A-Za-z0-9._-]{3,255}|arn:aws[a-z-]*:s3\S*")  # empty is "not set"
+# One part of a host's name. botocore takes no underscore; DNS, requests and Docker's networks do.
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_AWS_LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
+_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE")
 
 
 class SettingsError(Exception):
@@ -48,9 +55,10 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         SettingsError: when anything is missing or wrong.
     """
     values = defaultdict(str, {name: value.strip() for name, value in environ.items()})
+    endpoints = _endpoints(environ)
     settings = Settings(
         region=values["AWS_REGION"] or values["AWS_DEFAULT_REGION"],
-        endpoint_url=values["AWS_ENDPOINT_URL_S3"] or values["AWS_ENDPOINT_URL"] or None,
+        endpoint_url=endpoints.get("AWS_ENDPOINT_URL_S3") or endpoints.get("AWS_ENDPOINT_URL"),
         bucket=values["OAM_STATUS_BUCKET"],
         prefix=values["OAM_STATUS_PREFIX"],
         catalog_url=values["OAM_CATALOG_URL"].rstrip("/") or DEFAULT_CATALOG_URL,
@@ -61,6 +69,14 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         tiles_base=values["OAM_TILES_URL"].rstrip("/") or None,
         debug=_is_debugged(values["DEBUG"]),
     )
+    problems = _problems_of_ours(settings, values["MOCK_OAM_API"]) + _problems_of_libraries(environ)
+    if problems:
+        raise SettingsError("The settings are incomplete or wrong: " + "; ".join(problems) + ".")
+    return settings
+
+
+def _problems_of_ours(settings: Settings, mocking: str) -> list[str]:
+    """Say what is wrong with the project's own variables and the region."""
     wrong = {
         "AWS_DEFAULT_REGION is not set": not settings.region,
         "OAM_STATUS_BUCKET is not set": not settings.bucket,
@@ -69,10 +85,14 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         "OAM_STATUS_PREFIX has '.' or '..' between slashes, or an unprintable character": (
             not settings.prefix.isprintable() or bool({".", ".."} & set(settings.prefix.split("/")))
         ),
-        "OAM_CATALOG_URL is not an http(s):// URL without user, query and fragment": (
+        "OAM_STATUS_SQS_QUEUE_URL is not a queue's http(s):// URL (its ARN or name is not enough)": (
+            settings.queue_url is not None
+            and not (_is_base_url(settings.queue_url) and urlsplit(settings.queue_url).path.strip("/"))
+        ),
+        "OAM_CATALOG_URL is not an http(s):// URL of a possible host, without user, query and fragment": (
             not _is_base_url(settings.catalog_url)
         ),
-        "OAM_TILES_URL is not an http(s):// URL without user, query and fragment": (
+        "OAM_TILES_URL is not an http(s):// URL of a possible host, without user, query and fragment": (
             settings.tiles_base is not None and not _is_base_url(settings.tiles_base)
         ),
         "OAM_API_TOKEN is not set, nor OAM_API_TOKEN_SECRET_ARN (MOCK_OAM_API=true does without)": not (
@@ -81,20 +101,58 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         "OAM_API_TOKEN has a character that can't stand in an HTTP header": (
             bool(settings.token) and not SENDABLE.fullmatch(settings.token)
         ),
-        "MOCK_OAM_API is neither true nor false": (
-            values["MOCK_OAM_API"].lower() not in {"", "true", "false"}
-        ),
+        "MOCK_OAM_API is neither true nor false": mocking.lower() not in {"", "true", "false"},
     }
-    problems = [problem for problem, holds in wrong.items() if holds]
-    if problems:
-        raise SettingsError("The settings are incomplete or wrong: " + "; ".join(problems) + ".")
-    return settings
+    return [problem for problem, holds in wrong.items() if holds]
 
 
-def _is_base_url(url: str) -> bool:
+def _problems_of_libraries(environ: Mapping[str, str]) -> list[str]:
+    """Say what is wrong with the variables that botocore and requests read themselves.
+
+    They take them as they are, white space included, and complain, if at all, when they first need them.
+    """
+    problems = [
+        f"{name} is not an http(s):// URL without user, query and fragment"
+        for name, value in _endpoints(environ).items()
+        if not (value.isascii() and _is_base_url(value, _AWS_LABEL))
+    ]
+    if environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() not in {"", "true", "false"}:
+        problems.append("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is neither true nor false")
+    botocores = "AWS_CA_BUNDLE" if "AWS_CA_BUNDLE" in environ else "REQUESTS_CA_BUNDLE"
+    for name in _BUNDLES:
+        path = environ.get(name, "")
+        # botocore takes no directory; and it takes "" for a path, which requests takes for nothing.
+        usable = _is_ca_bundle(path) or (name != botocores and (not path or Path(path).is_dir()))
+        if name in environ and not usable:
+            problems.append(f"{name} is not a readable bundle of CA certificates")
+    return problems
+
+
+def _endpoints(environ: Mapping[str, str]) -> dict[str, str]:
+    """Give the endpoints that botocore will see.
+
+    Those of all services: beside our own clients' it makes one for the credentials of a role (STS).
+    https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+    """
+    if environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+        return {}
+    return {name: value for name, value in environ.items() if name.startswith("AWS_ENDPOINT_URL") and value}
+
+
+def _is_ca_bundle(path: str) -> bool:
+    """Tell whether a file's certificates can be loaded: the one look that settings take outside `environ`."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except (OSError, ValueError):  # no such file, no certificate in it; a NUL in the path
+        return False
+    return True
+
+
+def _is_base_url(url: str, label: re.Pattern[str] = _LABEL) -> bool:
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 (raises on a port that is none)
+        host = _ascii_host(url)
     except ValueError:
         return False
     # A user in the URL would take the token's place in the Authorization header.
@@ -102,9 +160,38 @@ def _is_base_url(url: str) -> bool:
         url.isprintable()
         and " " not in url
         and parts.scheme.lower() in {"http", "https"}
-        and bool(parts.hostname)
+        and _is_host(host, label)
         and not {"@", "?", "#"} & set(url)
     )
+
+
+def _ascii_host(url: str) -> str:
+    """Give a URL's host, with its port left out, as DNS is asked for it."""
+    if not url.isascii():
+        # Late: it is a tenth of a cold start. requests itself, since it has rules of its own (IDNA 2008).
+        from requests import Request  # noqa: PLC0415
+
+        url = Request("POST", url).prepare().url or ""
+    return re.sub(r":[0-9]*$", "", urlsplit(url).netloc)
+
+
+def _is_host(host: str, label: re.Pattern[str]) -> bool:
+    """Tell whether a host can be one: an address, or a name by the rules of DNS (RFC 1035, 2.3.4)."""
+    if host.startswith("["):
+        return host.endswith("]") and _is_address(host[1:-1], ipaddress.IPv6Address)
+    name = host.removesuffix(".")
+    labels = name.split(".")
+    if labels[-1].isdigit():  # no top-level domain is a number
+        return _is_address(name, ipaddress.IPv4Address)
+    return len(name) <= 253 and all(label.fullmatch(part) for part in labels)
+
+
+def _is_address(text: str, kind: type[ipaddress.IPv4Address | ipaddress.IPv6Address]) -> bool:
+    try:
+        kind(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_debugged(patterns: str) -> bool:

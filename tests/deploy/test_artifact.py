@@ -207,3 +207,5 @@ def test_sam_local_invoke_gives_the_function_an_environment_that_it_can_work_wit
     assert settings.endpoint_url == f"http://host.docker.internal:{PORT}"
     assert (settings.bucket, settings.prefix) == (BUCKET, PREFIX)
     assert settings.mock_catalog
+    # AND no queue: sam gives its logical name in place of its URL, and an event file's receipts are of none
+    assert settings.queue_url is None

@@ -100,6 +100,9 @@ def test_every_combination_works_out_and_leaves_nothing_dangling_public_or_plain
                 "AWS_REGION": "us-east-1",
                 **variables,
                 "OAM_STATUS_BUCKET": variables["OAM_STATUS_BUCKET"].strip("<>"),
+                # What a queue's !Ref gives is its URL.
+                "OAM_STATUS_SQS_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/"
+                + variables["OAM_STATUS_SQS_QUEUE_URL"],
             }
         )
         assert settings.token == ""
