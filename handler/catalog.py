@@ -1,9 +1,7 @@
 """The OAM catalog's `POST /tms`: says that a job's tiles are there."""
 
 import random
-import re
 import time
-from html.entities import html5
 from typing import TYPE_CHECKING
 
 import requests
@@ -15,6 +13,7 @@ from urllib3.util import Retry
 
 from handler.errors import CatalogDown, CatalogError, OutOfTime
 from handler.notification import SHORTEST_NOTIFY, CatalogState, Notification
+from handler.redaction import without_token
 from handler.tokens import Token
 
 if TYPE_CHECKING:
@@ -104,9 +103,11 @@ class Catalog:
                 stream=True,
             ) as answer:
                 retry_after = _RETRY.get_retry_after(answer.raw) or 0.0
-                return answer.status_code, _without(token, self._start_of(answer)), retry_after
+                status, text = answer.status_code, self._start_of(answer)
+                # What is not going to be shown is not searched.
+                return status, "" if 200 <= status < 300 else without_token(text, token), retry_after
         except requests.RequestException as error:
-            text = _without(token, f"{type(error).__name__}: {error}")
+            text = f"{type(error).__name__}: {without_token(str(error), token)}"
             raise CatalogDown(text[:_ERROR_CHARACTERS]) from None
 
     def _start_of(self, answer: requests.Response) -> str:
@@ -180,22 +181,6 @@ class _ShortRetry(Retry):
         if response is not None:
             response.close()  # else urllib3 reads its body to the end, however long
         return retry
-
-
-def _without(token: str, text: str) -> str:
-    """Blot out a token, however it is written; before any cut, which may leave half of it."""
-    return re.sub("".join(map(_written, token)), "***", text) if token else text
-
-
-def _written(character: str) -> str:
-    """Give a pattern of the ways in which JSON, a URL or HTML may write a character."""
-    if character.isalnum():
-        return character
-    code = ord(character)
-    html = "|".join(f"&{name}" for name, value in html5.items() if value == character and name.endswith(";"))
-    return rf"(?:\\*{re.escape(character)}|(?i:%{code:02x}|\\+u{code:04x}|&#0*{code};|&#x0*{code:x};)" + (
-        f"|{html})" if html else ")"
-    )
 
 
 _RETRY = _ShortRetry(

@@ -13,10 +13,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+import requests
 
 from handler.catalog import Catalog
 from handler.errors import CatalogDown, CatalogError, OutOfTime
 from handler.notification import Notification
+from handler.redaction import WITHHELD
 from tests.integration.scripted_catalog import Answer, ScriptedCatalog
 
 TOKEN = 't0ken/"with"&<odd>+characters='
@@ -246,12 +248,65 @@ def test_an_answer_that_is_not_http_is_an_error() -> None:
     ],
 )
 @pytest.mark.parametrize("before", [0, 470, 495, 5_000])
-def test_a_token_that_the_catalog_echoes_is_blotted_out(
+def test_a_token_that_the_catalog_echoes_is_withheld_with_all_that_stands_around_it(
     server: ScriptedCatalog, written: str, before: int
 ) -> None:
     server.answers.append(Answer(401, b"x" * before + written.encode() + b"!"))
-    said = failure(client(server.url))
-    assert not any(part in said for part in ("t0ken", "odd>", "odd%3E", "odd&gt;", "odd"))
+    assert failure(client(server.url)) == f"HTTP 401: {WITHHELD}"
+
+
+def test_a_token_that_breaks_off_with_the_answer_is_withheld() -> None:
+    """A proxy that gives up in the middle: what came by then is shown."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 401 No\r\n\r\nno such token: " + quote(TOKEN[:16]).encode())
+
+    with raw_server(answer) as (url, _):
+        assert failure(client(url)) == f"HTTP 401: {WITHHELD}"
+
+
+def test_a_token_in_the_text_of_an_exception_is_withheld_and_its_kind_is_not(
+    server: ScriptedCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a library quotes of a request or an answer."""
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise requests.exceptions.InvalidHeader(f"header value {TOKEN!r}")
+
+    monkeypatch.setattr(requests.Session, "send", fail)
+    assert failure(client(server.url)) == f"InvalidHeader: {WITHHELD}"
+
+
+@pytest.mark.parametrize("status", [200, 400, 503])
+@pytest.mark.parametrize("piece", [b"\\", b"&am", b"%", b"&#9"])
+def test_64_kb_that_look_encoded_hold_no_other_job_up(
+    server: ScriptedCatalog, status: int, piece: bytes
+) -> None:
+    """18 s of CPU, for a token that begins with a hyphen."""
+    server.answers += [Answer(status, (piece * 65_536)[:65_536])] * 3
+    begun = time.thread_time()
+    if status == 200:
+        client(server.url, "-secret-token").notify(SAID, 20)
+    else:
+        with pytest.raises(CatalogError, match=f"HTTP {status}: "):
+            client(server.url, "-secret-token").notify(SAID, 20)
+    assert time.thread_time() - begun < 0.5
+
+
+def test_an_answer_that_is_not_going_to_be_shown_is_not_searched(
+    server: ScriptedCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[str] = []
+
+    def search(text: str, token: str) -> str:
+        searched.append(text)
+        return text
+
+    monkeypatch.setattr("handler.catalog.without_token", search)
+    server.answers += [Answer(201, b"made"), Answer(400, b"no")]
+    client(server.url).notify(SAID, 20)
+    assert failure(client(server.url)) == "HTTP 400: no"
+    assert searched == ["no"]
 
 
 def test_a_token_in_a_redirects_location_or_a_garbled_answer_stays_out_of_the_error() -> None:
