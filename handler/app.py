@@ -94,7 +94,8 @@ def _queue(settings: Settings, session: Session) -> StatusQueue | None:
 def _token(settings: Settings, session: Session) -> Token:
     if settings.token or settings.token_secret is None:
         return lambda *_: settings.token
-    return SecretToken(settings.token_secret, _clients(session, "secretsmanager", settings), time.monotonic)
+    secrets_manager = _clients(session, "secretsmanager", settings)
+    return SecretToken(settings.token_secret, secrets_manager, time.monotonic, logger)
 
 
 @functools.cache

@@ -78,10 +78,11 @@ class FaultProxy:
             fault.before()
         if fault and fault.answer:
             status, code = fault.answer
-            text = (
-                f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>injected</Message></Error>".encode()
-            )
-            self._answer(request, status, {"Content-Type": "application/xml"}, text)
+            kind = request.headers.get("Content-Type") or "application/xml"
+            error = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>injected</Message></Error>"
+            if "json" in kind:  # SQS and Secrets Manager
+                error = f'{{"__type": "{code}", "message": "injected"}}'
+            self._answer(request, status, {"Content-Type": kind}, error.encode())
             return
         parts = urlsplit(self.upstream)
         upstream = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
