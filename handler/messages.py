@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final, TypeGuard
 
+from handler.envelopes import envelope_of
 from handler.tiles import tiles_url
 
 # A status object stays under 1 MiB and holds its deciding message twice (at the top and in its history),
@@ -99,23 +100,38 @@ def parse(message_id: str, sent_timestamp: object, body: object) -> Message:
             raise InvalidMessage(f"the body is not a JSON object: {error}") from error
         fields, recovered = failure, True
 
-    job_id = fields.pop("jobId", None)
-    if not isinstance(job_id, str) or not _JOB_ID.fullmatch(job_id):
-        raise InvalidMessage(
-            "jobId is not 1 to 256 letters, digits, '.', '_' or '-' that begin with a letter or digit: "
-            + _show(job_id)
-        )
+    job_id = _take_job_id(fields)
     step = step_of(fields)
     if step is None:
         raise InvalidMessage(
             f"unknown stage or status: {_show(fields.get('stage'))}, {_show(fields.get('status'))}"
         )
     if step is Step.MOSAIC_FINISHED:
-        if tiles_url(fields.get("target")) is None:
-            raise InvalidMessage("target is not a usable s3://, s3n://, s3a://, http:// or https:// URL")
-        if not is_images(fields.get("images")):
-            raise InvalidMessage("images is not a list of strings")
+        _check_finished_mosaic(fields)
     return Message(job_id, Event(message_id, int(sent_timestamp), step, fit(fields)), recovered)
+
+
+def _take_job_id(fields: dict[str, Any]) -> str:
+    if "jobId" not in fields:
+        envelope = envelope_of(fields)
+        raise InvalidMessage(f"the body is {envelope}" if envelope else "jobId is missing")
+    job_id = fields.pop("jobId")
+    if not isinstance(job_id, str) or not _JOB_ID.fullmatch(job_id):
+        raise InvalidMessage(
+            "jobId is not 1 to 256 letters, digits, '.', '_' or '-' that begin with a letter or digit: "
+            + _show(job_id)
+        )
+    return job_id
+
+
+def _check_finished_mosaic(fields: Mapping[str, Any]) -> None:
+    if missing := [name for name in ("target", "images") if name not in fields]:
+        verb = "is" if len(missing) == 1 else "are"
+        raise InvalidMessage(f"{' and '.join(missing)} {verb} missing from a finished mosaic")
+    if tiles_url(fields["target"]) is None:
+        raise InvalidMessage("target is not a usable s3://, s3n://, s3a://, http:// or https:// URL")
+    if not is_images(fields["images"]):
+        raise InvalidMessage("images is not a list of strings")
 
 
 def is_images(value: object) -> TypeGuard[list[str]]:
@@ -147,6 +163,8 @@ def decode_object(text: str, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
         value = _DECODER.decode(text)
     except RecursionError:
         raise ValueError("nested too deep") from None
+    if isinstance(value, str) and value.lstrip(' \t\r\n"\\').startswith("{"):
+        raise ValueError("it is a string that holds JSON, encoded more than once: send the object itself")
     if not isinstance(value, dict):
         raise ValueError(f"it is {_show(value)}")
     # Counting brackets is quick and settles nearly every message; only a crowd of them needs the walk.

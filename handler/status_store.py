@@ -128,7 +128,7 @@ class StatusStore:
             if _code(error) == "NoSuchKey":
                 return None
             hint = ""
-            if _status(error) == 403:
+            if _code(error) == "AccessDenied":
                 hint = " (S3 says so, too, of a missing key to a role without s3:ListBucket on the bucket)"
             raise StatusStoreError(f"reading the status object failed: {error}{hint}") from error
         except NO_ANSWER as error:

@@ -80,7 +80,7 @@ class FaultProxy:
             status, code = fault.answer
             kind = request.headers.get("Content-Type") or "application/xml"
             error = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>injected</Message></Error>"
-            if "json" in kind:  # SQS and Secrets Manager
+            if "x-amz-json" in kind:  # SQS and Secrets Manager
                 error = f'{{"__type": "{code}", "message": "injected"}}'
             self._answer(request, status, {"Content-Type": kind}, error.encode())
             return

@@ -281,11 +281,12 @@ def test_the_token_is_nowhere_even_if_the_catalog_echoes_it_at_debug(
     assert function.catalog.requests[0].headers["Authorization"] == f"Bearer {TOKEN}"
 
 
+@pytest.mark.parametrize("value", ["kept", '{"token": "kept"}'])
 def test_the_token_is_read_from_its_secret_when_a_job_is_finished(
-    function: Function, monkeypatch: pytest.MonkeyPatch
+    function: Function, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     # GIVEN a token that is in Secrets Manager, and not in the function's configuration
-    secret = function.aws.client("secretsmanager").create_secret(Name=uuid.uuid4().hex, SecretString="kept")
+    secret = function.aws.client("secretsmanager").create_secret(Name=uuid.uuid4().hex, SecretString=value)
     monkeypatch.delenv("OAM_API_TOKEN")
     monkeypatch.setenv("OAM_API_TOKEN_SECRET_ARN", secret["ARN"])
     # WHEN

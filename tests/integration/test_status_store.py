@@ -190,6 +190,24 @@ def test_forbidden_is_an_error_and_not_absent_and_names_the_likely_reason(
     assert proxy.count("PUT") == 0
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "SignatureDoesNotMatch", "RequestTimeTooSkewed", "InvalidAccessKeyId", "AccountProblem", "AllAccessDisabled",
+        "InvalidObjectState", "NotSignedUp", "InvalidSecurity", "Forbidden",
+    ],
+)  # fmt: skip
+def test_a_403_of_another_kind_is_not_explained_by_a_missing_right(
+    proxied: StatusStore, proxy: FaultProxy, method: str, code: str
+) -> None:
+    """A wrong clock or key: whoever looks at the role's policy looks in the wrong place."""
+    proxy.faults.extend(Fault(method, answer=(403, code)) for _ in range(3))
+    with pytest.raises(StatusStoreError, match=code) as caught:
+        proxied.update("j", adding("a"), forever)
+    assert "ListBucket" not in str(caught.value)
+
+
 def test_a_missing_bucket_is_an_error_and_not_an_absent_object(aws: Aws) -> None:
     store = StatusStore(always(aws.s3), "no-such-bucket-anywhere", "status")
     with pytest.raises(StatusStoreError, match="NoSuchBucket"):

@@ -131,10 +131,127 @@ def test_a_finished_mosaic_whose_images_are_no_list_of_strings_is_refused(images
     assert reason(body("mosaic", "FINISHED", images=images)) == "images is not a list of strings"
 
 
-def test_a_finished_mosaic_that_names_no_target_or_images_is_refused() -> None:
-    for missing in ("target", "images"):
-        own = {name: value for name, value in fields("mosaic", "FINISHED").items() if name != missing}
-        assert missing in reason(json.dumps({"jobId": "j", **own}))
+@pytest.mark.parametrize(
+    ("missing", "why"),
+    [
+        ({"target"}, "target is missing from a finished mosaic"),
+        ({"images"}, "images is missing from a finished mosaic"),
+        ({"target", "images"}, "target and images are missing from a finished mosaic"),
+    ],
+)
+def test_a_finished_mosaic_that_names_no_target_or_images_is_told_what_is_missing(
+    missing: set[str], why: str
+) -> None:
+    own = {name: value for name, value in fields("mosaic", "FINISHED").items() if name not in missing}
+    assert reason(json.dumps({"jobId": "j", **own})) == why
+
+
+def test_a_message_without_a_job_id_is_told_that_it_is_missing() -> None:
+    for own in (fields("chunk", "STARTED"), fields("mosaic", "FINISHED"), {}, {"jobID": "j"}):
+        assert reason(json.dumps(own)) == "jobId is missing"
+
+
+# Envelopes
+
+SNS = {
+    "Type": "Notification",
+    "MessageId": "22b80b92-fdea-4c2c-8f9d-bdfb0c7bf324",
+    "TopicArn": "arn:aws:sns:us-east-1:123456789012:oam-status",
+    "Subject": "status",
+    "Message": body("chunk", "STARTED"),
+    "Timestamp": "2026-11-24T03:55:44.780Z",
+    "SignatureVersion": "1",
+    "Signature": "EXAMPLE",
+    "SigningCertURL": "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-1.pem",
+    "UnsubscribeURL": "https://sns.us-east-1.amazonaws.com/?Action=Unsubscribe",
+    "MessageAttributes": {"stage": {"Type": "String", "Value": "chunk"}},
+}
+EVENTBRIDGE = {
+    "version": "0",
+    "id": "6a7e8feb-b491-4cf7-a9f1-bf3703467718",
+    "detail-type": "Tiler status",
+    "source": "oam.tiler",
+    "account": "123456789012",
+    "time": "2026-11-24T03:55:44Z",
+    "region": "us-east-1",
+    "resources": [],
+    "detail": json.loads(body("chunk", "STARTED")),
+}
+S3_TEST = {
+    "Service": "Amazon S3",
+    "Event": "s3:TestEvent",
+    "Time": "2026-11-24T03:55:44.780Z",
+    "Bucket": "oam-tiles",
+    "RequestId": "5582815E1AEA5ADF",
+    "HostId": "8cLeGAmw098X5cv4Zkwcmo8vvZa3eH3eKxsPzbB9wrR",
+}
+S3_RECORD = {"eventVersion": "2.5", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {}}
+
+
+@pytest.mark.parametrize(
+    ("envelope", "named", "remedy"),
+    [
+        (SNS, "an SNS envelope", "raw message delivery"),
+        ({"Type": "Notification", "Message": "text"}, "an SNS envelope", "raw message delivery"),
+        (SNS | {"Message": {"jobId": "j"}}, "an SNS envelope", "raw message delivery"),
+        (SNS | {"Type": "SubscriptionConfirmation", "SubscribeURL": "https://x"}, "an SNS SubscriptionConfirmation", "raw message delivery"),
+        (SNS | {"Type": "UnsubscribeConfirmation"}, "an SNS UnsubscribeConfirmation", "raw message delivery"),
+        (EVENTBRIDGE, "an EventBridge envelope", "$.detail"),
+        ({"source": "oam", "detail-type": "x", "detail": {}}, "an EventBridge envelope", "$.detail"),
+        (EVENTBRIDGE | {"source": "aws.s3", "detail-type": "Object Created", "detail": {"bucket": {}}}, "an EventBridge envelope", "$.detail"),
+        (EVENTBRIDGE | {"detail": "text"}, "an EventBridge envelope", "$.detail"),
+        ({"source": "oam", "detail-type": "x"}, "an EventBridge envelope", "$.detail"),
+        ({"detail-type": "x", "detail": {}}, "an EventBridge envelope", "$.detail"),
+        (S3_TEST, "an S3 test event", "another queue"),
+        ({"Service": "Amazon S3", "Event": "s3:TestEvent"}, "an S3 test event", "another queue"),
+        ({"Records": [S3_RECORD]}, "an S3 event notification", "another queue"),
+        ({"Records": [S3_RECORD] * 3}, "an S3 event notification", "another queue"),
+        ({"Records": [{"messageId": "m", "body": body("chunk", "STARTED"), "eventSource": "aws:sqs"}]}, "an SQS event", "body of each"),
+        ({"Records": [{"EventSource": "aws:sns", "Sns": SNS}]}, "an AWS event (Records)", "alone"),
+        ({"Records": []}, "an AWS event (Records)", "alone"),
+        ({"Records": ["x"]}, "an AWS event (Records)", "alone"),
+    ],
+)  # fmt: skip
+def test_an_envelope_is_refused_with_its_name_and_what_to_do(
+    envelope: dict[str, Any], named: str, remedy: str
+) -> None:
+    said = reason(json.dumps(envelope))
+    assert f"the body is {named}" in said
+    assert remedy in said
+    assert "jobId" not in said
+    assert "null" not in said
+
+
+@pytest.mark.parametrize("envelope", [SNS, EVENTBRIDGE, S3_TEST, {"Records": [S3_RECORD]}])
+def test_the_fields_of_an_envelope_in_a_message_are_its_own_business(envelope: dict[str, Any]) -> None:
+    assert understood(body("chunk", "STARTED", **envelope)).event.fields["stage"] == "chunk"
+    assert "unknown stage" in reason(json.dumps({"jobId": "j", **envelope}))
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        {"Type": 3},
+        {"Type": "Notification"},
+        {"Type": ["Notification"], "Message": "m"},
+        {"detail-type": "x"},
+        {"Event": "s3:TestEvent"},
+        {"Records": {}},
+        {"Records": None},
+    ],
+)
+def test_what_only_looks_like_an_envelope_is_none(nothing: dict[str, Any]) -> None:  # fmt: skip
+    assert reason(json.dumps(nothing)) == "jobId is missing"
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("text", [body("mosaic", "FINISHED"), '  {"jobId": "j"}', "{not even JSON}"])
+def test_a_message_that_is_encoded_more_than_once_is_told_so(text: str, times: int) -> None:
+    for _ in range(times):
+        text = json.dumps(text)
+    said = reason(text)
+    assert "encoded more than once" in said
+    assert "send the object itself" in said
 
 
 def test_a_target_or_images_of_another_message_are_its_own_business() -> None:
