@@ -113,6 +113,11 @@ publisher: build ## The same, by the name that older users know
 validate: setup ## Check template.yaml: sam validate --lint
 	@AWS_DEFAULT_REGION=$(or $(AWS_DEFAULT_REGION),us-east-1) $(SAM) validate $(CONFIG)
 
+.PHONY: validate-all
+validate-all: setup ## Lint template.yaml for every combination of its conditions, on all cores (minutes; make test lints a few)
+	@mkdir -p build
+	@$(BIN)/python -m tests.deploy.lint 2> build/lint.log || { cat build/lint.log >&2; exit 1; }
+
 .PHONY: scan
 scan: .venv-checkov/ready ## Scan template.yaml, raw and translated, with checkov
 	@mkdir -p build

@@ -5,16 +5,15 @@ import os
 import re
 import subprocess
 import tomllib
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cfnlint.api import ManualArgs, lint
 
 from handler.app import SERVICE
 from handler.outcomes import Outcome
 from handler.settings import read_settings
+from tests.deploy.lint import covering, findings, lint_all, pairs
 from tests.deploy.translated import (
     ACCOUNT,
     ALTERNATING,
@@ -23,7 +22,6 @@ from tests.deploy.translated import (
     SIDES,
     TEMPLATE,
     Stack,
-    translate,
 )
 
 BIN = ROOT / ".venv" / "bin"
@@ -56,24 +54,52 @@ def test_sam_finds_nothing_to_complain_of(environment: str) -> None:
     assert "valid SAM Template" in done.stdout
 
 
-def findings(parameters: dict[str, str]) -> list[str]:
-    return [
-        str(match)
-        for match in lint(json.dumps(translate(parameters)), config=ManualArgs(regions=["us-east-1"]))
-    ]
+COVERING = covering()
 
 
-@pytest.mark.timeout(400)
-def test_cfn_lint_finds_nothing_in_the_translated_template_for_any_combination_of_parameters() -> None:
-    assert len(COMBINATIONS) == 2 ** len(SIDES) == 256
-    with ProcessPoolExecutor() as pool:
-        for parameters, found in zip(
-            COMBINATIONS, pool.map(findings, COMBINATIONS, chunksize=8), strict=True
-        ):
-            assert not found, (parameters, found)
+def names(parameters: dict[str, str]) -> str:
+    return "+".join(name for name, value in parameters.items() if value != SIDES[name][0]) or "defaults"
+
+
+@pytest.mark.parametrize("parameters", COVERING, ids=names)
+def test_cfn_lint_finds_nothing_in_the_translated_template(parameters: dict[str, str]) -> None:
+    assert findings(parameters) == []
+
+
+def test_each_two_sides_of_parameters_and_conditions_are_together_in_a_template_that_is_linted() -> None:
+    linted = set().union(*map(pairs, COVERING))
+    for parameters in COMBINATIONS:
+        assert pairs(parameters) <= linted
+    # AND these are few, and no two the same
+    assert len(COVERING) == len({str(parameters) for parameters in COVERING}) <= 20
+    # AND among the pairs are those of conditions that look at several parameters
+    assert {
+        (("MakesSecret", side), ("HasKmsKey", other)) for side in (True, False) for other in (True, False)
+    } <= linted
+
+
+def test_cfn_lint_finds_a_mistake_behind_a_condition(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TEMPLATE["Resources"]["AlarmSubscription"]["Properties"], "Protokoll", "email")
+    assert any("Protokoll" in found for found in findings(COVERING[0]))
+
+
+def wrong_with_an_existing_bucket(parameters: dict[str, str]) -> list[str]:
+    return ["E1: wrong"] if parameters["StatusBucketName"] else []
+
+
+def test_linting_all_names_each_combination_that_is_wrong_and_counts_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert lint_all(COVERING, wrong_with_an_existing_bucket) == sum(
+        1 for parameters in COVERING if parameters["StatusBucketName"]
+    )
+    printed = capsys.readouterr().out
+    assert f"{len(COVERING)} of {len(COVERING)} templates linted, 4 wrong" in printed
+    assert printed.count("E1: wrong") == printed.count("'StatusBucketName': 'an-existing-bucket'") == 4
 
 
 def test_every_condition_is_among_the_combinations() -> None:
+    assert len(COMBINATIONS) == 2 ** len(SIDES)
     looked_at = set(re.findall(r'"Ref": "(\w+)"', json.dumps(TEMPLATE["Conditions"])))
     assert looked_at == {*SIDES, *ALTERNATING}
     for name, sides in ALTERNATING.items():

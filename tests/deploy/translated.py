@@ -50,29 +50,35 @@ class NoPolicies:
         return {}
 
 
-def translate(parameters: dict[str, str]) -> dict[str, Any]:
-    """Translate the template, these values its parameters' defaults, and its code in a bucket."""
-    template = json.loads(json.dumps(TEMPLATE))
+def with_defaults(parameters: dict[str, str]) -> dict[str, Any]:
+    """Copy the template, these values its parameters' defaults."""
+    template: dict[str, Any] = json.loads(json.dumps(TEMPLATE))
     for name, value in parameters.items():
         template["Parameters"][name]["Default"] = value
+    return template
+
+
+def translate(parameters: dict[str, str]) -> dict[str, Any]:
+    """Translate the template, these values its parameters' defaults, and its code in a bucket."""
+    template = with_defaults(parameters)
     template["Resources"]["StatusPublisher"]["Properties"]["CodeUri"] = "s3://artifacts/publisher.zip"
     with patch.dict(os.environ, AWS_DEFAULT_REGION="us-east-1"):
         translated: dict[str, Any] = transform(template, {}, NoPolicies())
     return translated
 
 
-class Stack:
-    """A translated template with its intrinsic functions worked out, as far as this template uses them."""
+class Template:
+    """A template with its intrinsic functions worked out, as far as this one uses them."""
 
-    def __init__(self, **parameters: str) -> None:
-        self.template = translate(parameters)
-        self.parameters = {name: found["Default"] for name, found in self.template["Parameters"].items()}
+    def __init__(self, template: dict[str, Any]) -> None:
+        self.template = template
+        self.parameters = {name: found["Default"] for name, found in template["Parameters"].items()}
         self.parameters |= {
             "ProducerPrincipals": [p for p in str(self.parameters["ProducerPrincipals"]).split(",") if p]
         }
         self.resources = {
             name: found
-            for name, found in self.template["Resources"].items()
+            for name, found in template["Resources"].items()
             if "Condition" not in found or self.holds(found["Condition"])
         }
 
@@ -140,6 +146,19 @@ class Stack:
                 value = self._ref(name)
             found += f"{value}{rest}"
         return found
+
+
+class Stack(Template):
+    """The template as SAM translates it with these parameters, worked out."""
+
+    def __init__(self, **parameters: str) -> None:
+        super().__init__(translate(parameters))
+
+
+def conditions(parameters: dict[str, str]) -> dict[str, bool]:
+    """Tell which of the template's conditions hold with these parameters."""
+    template = Template({**with_defaults(parameters), "Resources": {}})
+    return {name: template.holds(name) for name in TEMPLATE["Conditions"]}
 
 
 if __name__ == "__main__":
