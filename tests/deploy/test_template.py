@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import tomllib
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,7 @@ def test_producers_may_send_and_nothing_else() -> None:
         ("CatalogUrl", ["https://api.openaerialmap.org/v1"], ["", "http://api", "https://u@h", "https://h?q"]),
         ("TilesUrl", ["", "https://cdn.example.org"], ["cdn", "https://a b", "https://h#f"]),
         ("ApiTokenSecretArn", ["", SIDES["ApiTokenSecretArn"][1]], ["token", "arn:aws:secretsmanager:*:*:secret:*"]),
+        ("Debug", ["", "oam:*", "*", "oam:publisher", "*,-oam:server", "express:router oam:*", "-a, b"], ["oam:* ", ",", "-", "oam;*", "$DEBUG", "[a-z]", "a\nb", "'*'", "true!"]),
         ("KmsKeyArn", ["", SIDES["KmsKeyArn"][1]], ["*", "alias/aws/sqs"]),
         ("AlarmEmail", ["", "a@b.org"], ["a", "a@b", "a b@c.org"]),
     ],
@@ -231,7 +233,7 @@ def test_every_parameter_is_described_grouped_and_constrained() -> None:
     for name, parameter in TEMPLATE["Parameters"].items():
         assert parameter["Description"]
         constraints = {"AllowedValues", "AllowedPattern", "MinValue"} & set(parameter)
-        assert constraints or name == "Debug", name
+        assert constraints, name
 
 
 # The mapping
@@ -355,6 +357,31 @@ def test_the_policy_as_a_whole(stack: Stack) -> None:
         ["kms:Decrypt", "kms:GenerateDataKey"],
         SIDES["KmsKeyArn"][1],
     )
+
+
+@pytest.mark.parametrize("suffix", ["", "-AbCdEf"])
+def test_an_existing_secret_can_be_read_whether_its_arn_is_given_whole_or_without_its_suffix(
+    suffix: str,
+) -> None:
+    name = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:oam"
+    found = Stack(ApiTokenSecretArn=name + suffix)
+    allowed = statements(found)["ApiToken"]["Resource"]
+    # THEN the policy matches the secret as IAM sees it, and no other
+    assert any(fnmatchcase(f"{name}-AbCdEf", pattern) for pattern in allowed)
+    for other in ("oam2-AbCdEf", "oam/token-AbCdEf", "oam-token-AbCdEf", "oa-AbCdEf"):
+        arn = name.removesuffix("oam") + other
+        assert not any(fnmatchcase(arn, pattern) for pattern in allowed), other
+    # AND the function asks for it by what was given
+    variables = found.properties("StatusPublisher")["Environment"]["Variables"]
+    assert variables["OAM_API_TOKEN_SECRET_ARN"] == name + suffix
+
+
+def test_an_operator_with_other_kms_keys_is_told_of_the_role_that_these_have_to_allow() -> None:
+    for parameter in ("StatusBucketName", "ApiTokenSecretArn"):
+        assert "output StatusPublisherRoleArn" in TEMPLATE["Parameters"][parameter]["Description"]
+    assert TEMPLATE["Outputs"]["StatusPublisherRoleArn"]["Value"] == {
+        "Fn::GetAtt": ["StatusPublisherRole", "Arn"]
+    }
 
 
 def test_the_function_has_its_own_role_and_no_managed_policy(stack: Stack) -> None:
