@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from aws_lambda_powertools import Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
 from aws_lambda_powertools.utilities.data_classes import SQSEvent
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
@@ -19,7 +19,7 @@ from handler.aws_clients import AwsClients
 from handler.batch import POSTPONING, Batch
 from handler.circuit_breaker import CircuitBreaker
 from handler.log import make_logger, set_debug
-from handler.outcomes import Report
+from handler.outcomes import Outcome, Report
 from handler.publisher import Publisher
 from handler.settings import Settings, read_settings
 from handler.status_queue import StatusQueue
@@ -33,9 +33,10 @@ WORKERS = 32  # jobs at once; each has at most one request under way
 ANSWERING = 0.5  # seconds kept back to log, count and answer, beside what postponing may take
 
 SERVICE = "oam-status-publisher"
+NAMESPACE = "OpenAerialMap"
 
 logger = make_logger(SERVICE)
-metrics = Metrics(namespace="OpenAerialMap", service=SERVICE)
+metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
 
 
 def wire(settings: Settings) -> Batch:
@@ -126,8 +127,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         SQSEvent(event).records,
         lambda: context.get_remaining_time_in_millis() / 1000 - ANSWERING - POSTPONING,
     )
-    metrics.set_default_dimensions(function_name=context.function_name)  # which stack's
-    _count(report)
+    _count(report, context)
 
     def outcome_of(record: SQSRecord) -> None:
         if record.message_id in report.failed:
@@ -141,10 +141,29 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     return dict(processor.response())
 
 
-def _count(report: Report) -> None:
+def _count(report: Report, context: LambdaContext) -> None:
+    metrics.set_default_dimensions(function_name=context.function_name)  # which stack's
     for lag in report.lags:  # Powertools flushes by itself whenever an EMF blob is full
         metrics.add_metric("PublishLag", MetricUnit.Milliseconds, lag)
-    for outcome, count in Counter(report.outcomes).items():
+    counts = Counter(report.outcomes)
+    if deferred := counts[Outcome.DEFERRED]:  # an outage may show as either; the alarm looks at one metric
+        counts[Outcome.FAILED] += deferred
+    for outcome, count in counts.items():
         metrics.add_metric(outcome, MetricUnit.Count, count)
     if report.outcomes:
         metrics.flush_metrics()
+    if unexpected := counts[Outcome.UNEXPECTED]:
+        # Once more by version, for an alarm that guards deployments; no other: each one costs extra.
+        dimensions = {
+            "service": SERVICE,
+            "function_name": context.function_name,
+            "function_version": context.function_version,
+        }
+        with single_metric(
+            Outcome.UNEXPECTED,
+            MetricUnit.Count,
+            unexpected,
+            namespace=NAMESPACE,
+            default_dimensions=dimensions,
+        ):
+            pass

@@ -13,7 +13,7 @@ class Outcome(StrEnum):
     RECOVERED = "MessagesRecovered"  # malformed JSON that was understood
     INVALID = "MessagesInvalid"  # failed: can never succeed
     DEFERRED = "MessagesDeferred"  # failed: no time was left in the invocation
-    FAILED = "MessagesFailed"  # failed: any other reason that may pass
+    FAILED = "MessagesFailed"  # failed: any other reason that may pass; the metric counts both
     UNEXPECTED = "MessagesUnexpected"  # failed: a defect of ours
     # of a job
     CONFLICT = "StatusConflicts"  # an attempt lost to another writer

@@ -25,10 +25,10 @@ PSEUDO = {
 # The parameters that conditions look at, with a value for each side of the condition.
 SIDES = {
     "Environment": ("development", "production"),
+    "Rollout": ("Canary", "AllAtOnce"),
     "StatusBucketName": ("", "an-existing-bucket"),
     "MockCatalog": ("false", "true"),
     "ApiTokenSecretArn": ("", f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:oam-AbCdEf"),
-    "TilesUrl": ("", "https://tiles.example.org"),
     "KmsKeyArn": ("", f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1234abcd"),
     "AlarmEmail": ("", "oncall@example.org"),
     "ProducerPrincipals": ("", f"{ACCOUNT},arn:aws:iam::{ACCOUNT}:role/tiler"),

@@ -31,6 +31,7 @@ def context(milliseconds: Callable[[], int] | int = 30_000) -> Any:
         get_remaining_time_in_millis=remaining,
         aws_request_id="request-1",
         function_name="oam-status-publisher",
+        function_version="7",
         memory_limit_in_mb=128,
         invoked_function_arn="arn:aws:lambda:us-east-1:123456789012:function:oam-status-publisher",
     )
@@ -68,13 +69,19 @@ class Function:
     def logged(self, message: str) -> list[dict[str, Any]]:
         return [line for line in self.lines if line.get("message") == message]
 
-    def metrics(self) -> dict[str, list[float]]:
-        """Read the embedded metric format (https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html)."""
+    def metrics(self, dimensions: tuple[str, ...] = ("function_name", "service")) -> dict[str, list[float]]:
+        """Read what has these dimensions of the embedded metric format (https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html)."""
         found: dict[str, list[float]] = {}
         for line in self.lines:
             for directive in line.get("_aws", {}).get("CloudWatchMetrics", []):
                 assert directive["Namespace"] == "OpenAerialMap"
-                assert sorted(directive["Dimensions"][0]) == ["function_name", "service"]
+                (names,) = map(sorted, directive["Dimensions"])
+                assert names in (
+                    ["function_name", "service"],
+                    ["function_name", "function_version", "service"],
+                )
+                if names != list(dimensions):
+                    continue
                 assert line["function_name"] == "oam-status-publisher"
                 for metric in directive["Metrics"]:
                     found.setdefault(metric["Name"], []).extend(line[metric["Name"]])
@@ -182,7 +189,7 @@ def test_jobs_of_a_batch_run_at_once(function: Function) -> None:
 def test_what_was_not_begun_is_reported_as_failed(function: Function) -> None:
     records = [record(body("chunk", "STARTED", f"job-{number}")) for number in range(3)]
     assert function.invoke(*records, milliseconds=300) == [r["messageId"] for r in records]
-    assert function.metrics() == {"MessagesDeferred": [3]}
+    assert function.metrics() == {"MessagesDeferred": [3], "MessagesFailed": [3]}
 
 
 def test_a_hanging_job_does_not_outlive_the_invocation(
