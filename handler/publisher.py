@@ -160,7 +160,9 @@ class Publisher:
         report.outcomes += [
             Outcome.PUBLISHED if name in plan.new else Outcome.UNCHANGED for name in job.events
         ]
-        report.lags += [now - job.events[name].sent_at for name in plan.new]
+        # The sender's clock may be ahead. CloudWatch gives no percentiles of a metric with a negative value
+        # (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricStatistics.html).
+        report.lags += [max(0, now - job.events[name].sent_at) for name in plan.new]
         if plan.replaced:
             report.outcomes.append(Outcome.REPLACED)
             self._logger.warning("Stored object replaced", job_id=job.job_id, reason=plan.replaced)

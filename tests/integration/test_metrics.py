@@ -12,7 +12,7 @@ import pytest
 
 from handler.publisher import Publisher
 from tests.deploy.translated import Stack
-from tests.factories import body, record
+from tests.factories import NOON, body, record
 from tests.integration.fault_proxy import Fault, FaultProxy
 from tests.integration.test_app import (  # noqa: F401 (its fixtures)
     Function,
@@ -123,3 +123,12 @@ def test_a_defect_is_counted_once_more_by_version_and_nothing_else_is(
     # AND it is counted over all versions as before
     assert function.metrics()["MessagesUnexpected"] == [2]
     assert function.metrics()["MessagesPublished"] == [1]
+
+
+def test_a_senders_clock_that_is_ahead_makes_no_negative_lag(function: Function) -> None:  # noqa: F811
+    """CloudWatch gives no percentiles of a metric that has a negative value, and the dashboard shows two."""
+    ahead = time.time_ns() // 1_000_000 + 60_000 - NOON
+    function.invoke(record(body("chunk", "STARTED"), at=ahead), record(body("chunk", "FINISHED"), at=0))
+    least, most = sorted(function.metrics()["PublishLag"])
+    assert least == 0
+    assert most > 0
