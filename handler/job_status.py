@@ -9,17 +9,24 @@ dead-letter queue gives old messages new messageIds and new SentTimestamps; so
   only the steps before that stage's STARTED; every event adds its step to the current attempt;
 - the status is the furthest step of the current attempt (its newest event decides), so that a late message
   fills its gap and never takes a job backwards;
-- SUCCESS is final: once a mosaic FINISHED has been seen, the newest of them decides, whatever comes after.
+- SUCCESS is final: once a mosaic FINISHED has been seen, the newest of them decides, whatever comes after;
+- a mosaic FINISHED that says what an earlier one said (the same target, the same set of images) is that one
+  again, and as old: a redrive must not put what was replaced back into the catalog.
 
 The history is the truth and the rest of the object a view of it; `catalog` alone has a life of its own
 (`handler.notification`).
 
 Known limits:
 
-- Of more than 256 events the oldest are gone, all but the deciding one. What they amounted to stays, in
-  `droppedBefore` of the oldest entry that is left; an event from before that moment is too late to count,
-  unless it is a mosaic FINISHED.
-- An object that would reach 1 MiB loses text of its oldest entries (`to_json`), and does not get it back.
+- Of more than 256 events the oldest are gone, all but the deciding one and, of the mosaic FINISHEDs that
+  say the same, the first. What they amounted to stays, in `droppedBefore` of the oldest entry that is left;
+  an event from before that moment is too late to count, unless it is a mosaic FINISHED.
+- A third run that really repeats the first, after a second with another target or other images, is taken for
+  the first: the second's status and catalog entry stay.
+- A repeat of a mosaic FINISHED that is not in the history counts by its own time: of one that was never
+  written down before its redrive, that an overwrite took, that is older than the newest 255 different ones,
+  or whose entry gave way (next point).
+- An object that would reach 4 MiB loses text of its oldest entries (`to_json`), and does not get it back.
 - Another writer's overwrite takes the history with it.
 - A STARTED that is redriven counts as a restart where it was counted already (its invocation was killed
   between writing and answering, time after time), or where a later one was.
@@ -29,7 +36,7 @@ Known limits:
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -44,6 +51,7 @@ from handler.messages import (
     decode_object,
     encode,
     fit,
+    is_images,
     step_of,
 )
 from handler.tiles import tile_json, tiles_url
@@ -81,14 +89,14 @@ class JobStatus:
     """What is known of a job."""
 
     events: tuple[Event, ...] = ()  # its newest events, in order
-    pinned: Event | None = None  # the deciding event, where it is older than all of these
+    pinned: tuple[Event, ...] = ()  # older ones that stay: what decides, and the first of each FINISHED
     dropped: Progress | None = None  # what the events before these amounted to
     catalog: Mapping[str, Any] = field(default_factory=dict)  # the object's section; empty before SUCCESS
 
     @property
     def history(self) -> tuple[Event, ...]:
         """All events that are still known, in order."""
-        return self.events if self.pinned is None else (self.pinned, *self.events)
+        return (*self.pinned, *self.events)
 
 
 def read(body: bytes, last_modified: int) -> JobStatus:
@@ -133,33 +141,19 @@ def fold(status: JobStatus, events: Iterable[Event]) -> JobStatus:
     Returns:
         What is known now; its `catalog` section as it was.
     """
-    known = {event.message_id: event for event in status.history}
+    known = {event.message_id: event for event in status.events}
+    outside = {event.message_id: event for event in status.pinned}
     # An event from before what was dropped is as gone as if it had been dropped itself.
     floor = _order(status.events[0]) if status.dropped and status.events else None
-    too_late = []
     for event in events:
-        if event.message_id in known:
+        if event.message_id in known or event.message_id in outside:
             continue
         if floor is None or _order(event) > floor:
             known[event.message_id] = event
         elif event.step is Step.MOSAIC_FINISHED:
-            too_late.append(event)
-    pinned = [status.pinned] if status.pinned else []
-    walked = sorted((event for event in known.values() if event is not status.pinned), key=_order)
-    outside = sorted([*pinned, *too_late], key=_order)
-    decides = _deciding(walked, outside, status.dropped)
-
-    excess = len(walked) - HISTORY_LIMIT
-    if decides in outside or decides in walked[: max(excess, 0)]:
-        excess += 1  # its place is beside the newest
-    dropped = status.dropped
-    if excess > 0:
-        gone = _walk(walked[:excess], dropped)
-        dropped = Progress(gone.attempt, dict.fromkeys(gone.steps))
-        walked = walked[excess:]
-    return replace(
-        status, events=tuple(walked), pinned=None if decides in walked else decides, dropped=dropped
-    )
+            outside[event.message_id] = event
+    walked = tuple(sorted(known.values(), key=_order))
+    return _bounded(replace(status, events=walked, pinned=tuple(outside.values())))
 
 
 def deciding(status: JobStatus) -> Event:
@@ -168,7 +162,21 @@ def deciding(status: JobStatus) -> Event:
     Args:
         status: of a job of which at least one event is known.
     """
-    return _deciding(status.events, [status.pinned] if status.pinned else [], status.dropped)
+    if finished := _first_of_each(status.history):
+        return finished[-1]
+    steps = _walk(status.events, status.dropped).steps
+    # A step from before the walk may be a pinned event's.
+    older = {event.step: event for event in sorted(status.pinned, key=_order)}
+    return next(known for step in sorted(steps, reverse=True) if (known := steps[step] or older.get(step)))
+
+
+def says_the_same(one: Event, other: Event) -> bool:
+    """Tell whether two mosaic FINISHEDs say the same, so that the later one is the earlier one again.
+
+    Those that name no target or images say the same as none: the older system's, and an entry that gave way.
+    Nor does the older system's success count as its message, which is still to be told to the catalog.
+    """
+    return _said(one) == _said(other)
 
 
 def to_json(job_id: str, status: JobStatus, tiles_base: str | None = None) -> bytes:
@@ -200,7 +208,7 @@ def to_json(job_id: str, status: JobStatus, tiles_base: str | None = None) -> by
                 size += len(encode(short.fields)) - len(encode(event.fields))
                 entries[index] = short
     if status.pinned:
-        entries = entries[1:]
+        entries = entries[len(status.pinned) :]
     return encode(_view(job_id, replace(status, events=tuple(entries)), tiles_base))
 
 
@@ -234,15 +242,39 @@ def _walk(events: Iterable[Event], dropped: Progress | None) -> Progress:
     return Progress(attempt, steps)
 
 
-def _deciding(walked: Iterable[Event], outside: Iterable[Event], dropped: Progress | None) -> Event:
-    """Find the deciding event among those in reach of the walk and those from before it."""
-    walked, outside = list(walked), list(outside)
-    finished = [event for event in (*outside, *walked) if event.step is Step.MOSAIC_FINISHED]
-    if finished:
-        return max(finished, key=lambda event: (event.message_id != OLDER_SYSTEM, _order(event)))
-    steps = _walk(walked, dropped).steps
-    older = {event.step: event for event in outside}  # a step from before the walk may be the pinned event's
-    return next(known for step in sorted(steps, reverse=True) if (known := steps[step] or older.get(step)))
+def _bounded(status: JobStatus) -> JobStatus:
+    """Let the oldest events go where there are too many, but for those that have to stay."""
+    walked, outside = status.events, {event.message_id for event in status.pinned}
+    stay = _first_of_each(status.history)[-(HISTORY_LIMIT - 1) :] or [deciding(status)]
+    names = {event.message_id for event in stay}
+    room, start = HISTORY_LIMIT - len(names & outside), 0
+    while len(walked) - start > room:
+        room -= walked[start].message_id in names  # its place is beside the newest
+        start += 1
+    dropped = status.dropped
+    if start:
+        gone = _walk(walked[:start], dropped)
+        dropped = Progress(gone.attempt, dict.fromkeys(gone.steps))
+        walked = walked[start:]
+    left = {event.message_id for event in walked}
+    pinned = sorted((event for event in stay if event.message_id not in left), key=_order)
+    return replace(status, events=walked, pinned=tuple(pinned), dropped=dropped)
+
+
+def _first_of_each(events: Iterable[Event]) -> list[Event]:
+    """Give of the mosaic FINISHEDs that say the same the first; the last of these decides."""
+    first: dict[Hashable, Event] = {}
+    for event in sorted(events, key=_order):
+        if event.step is Step.MOSAIC_FINISHED:
+            first.setdefault(_said(event), event)
+    return sorted(first.values(), key=lambda event: event.message_id != OLDER_SYSTEM)
+
+
+def _said(event: Event) -> Hashable:
+    target, images = event.fields.get("target"), event.fields.get("images")
+    if event.message_id == OLDER_SYSTEM or not isinstance(target, str) or not is_images(images):
+        return event.message_id
+    return target, frozenset(images)
 
 
 def _view(job_id: str, status: JobStatus, tiles_base: str | None) -> dict[str, Any]:
@@ -263,7 +295,7 @@ def _view(job_id: str, status: JobStatus, tiles_base: str | None) -> dict[str, A
         "history": [_entry(event) for event in status.history],
     }
     if status.dropped and status.events:
-        view["history"][1 if status.pinned else 0]["droppedBefore"] = {
+        view["history"][len(status.pinned)]["droppedBefore"] = {
             "attempt": status.dropped.attempt,
             "steps": [_NAMES[step] for step in sorted(status.dropped.steps)],
         }
@@ -299,7 +331,7 @@ def _read_ours(stored: Mapping[str, Any]) -> JobStatus:
     catalog = stored.get("catalog")
     return JobStatus(
         tuple(sorted(events, key=_order)),
-        before[-1] if before else None,
+        tuple(sorted(before, key=_order)),
         dropped,
         catalog if isinstance(catalog, dict) else {},
     )

@@ -31,7 +31,7 @@ class CatalogState(StrEnum):
 class Notification:
     """What the catalog is to be told."""
 
-    message_id: str  # of the mosaic FINISHED that it comes from
+    message_id: str  # of the mosaic FINISHED that has the catalog told, and fails with it
     uri: str  # the job's tile URL, as in its TileJSON
     images: tuple[str, ...]  # the source images, as the catalog knows them
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from handler.aws_clients import SHORTEST_CALL
 from handler.circuit_breaker import CircuitBreaker, CircuitOpen
 from handler.errors import CatalogDown, CatalogError, OutOfTime, RetryLater
-from handler.job_status import JobStatus, UnreadableStatus, deciding, fold, read, to_json
-from handler.messages import Event
+from handler.job_status import JobStatus, UnreadableStatus, deciding, fold, read, says_the_same, to_json
+from handler.messages import Event, Step
 from handler.notification import (
     SHORTEST_NOTIFY,
     CatalogState,
@@ -179,13 +179,17 @@ class Publisher:
         before, replaced = _read(stored)
         status = fold(before, job.events.values())
         new = frozenset(job.events).difference(event.message_id for event in before.history)
-        fields = deciding(status).fields
-        plan = _Plan(fields["stage"], fields["status"], status.catalog, new, replaced)
+        decides = deciding(status)
+        plan = _Plan(decides.fields["stage"], decides.fields["status"], status.catalog, new, replaced)
         notification = due(job.job_id, status, self._tiles_base)
-        # Only the deciding message drives its notification: until the catalog was told, it is in the queue,
-        # and no other message has to wait for it.
-        if not notification or notification.message_id not in job.events:
+        # A mosaic FINISHED has the catalog told of what decides. That need not be what it says itself: one
+        # that is late shows that another is older than its repeat was taken for, whose message may be gone.
+        # All others neither tell the catalog nor wait for it.
+        finished = [event for event in job.events.values() if event.step is Step.MOSAIC_FINISHED]
+        if not notification or not finished:
             return status, plan
+        carrier = min(finished, key=lambda event: not says_the_same(event, decides))
+        notification = replace(notification, message_id=carrier.message_id)
         catalog = status.catalog
         if is_told(catalog, notification, self._catalog().done):
             return status, plan

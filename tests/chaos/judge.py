@@ -292,7 +292,7 @@ class Judge:
             if overwritten and not held:
                 self._find("catalog", job.job_id, "finished, then overwritten: not in the catalog")
             return
-        newest = finished[-1]
+        newest = model.decides(finished)
         uri, images = model.tile_url(newest.fields["target"]), model.catalog_images(newest.fields)
         if set(held.get(uri, ())) != set(images) or uri not in held:
             text = f"{uri}: {held.get(uri)}, not {images}"

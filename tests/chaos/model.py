@@ -65,10 +65,24 @@ def decides(ordered: Sequence[Sent]) -> Sent:
     """The message that makes the status what it is."""
     finished = [message for message in ordered if message.step == SUCCESS]
     if finished:
-        return finished[-1]
+        # The newest thing that was said, by the message that said it first. Whatever a message says, the
+        # older system's object is not it.
+        ours = [message for message in finished if message.message_id != OLDER_SYSTEM]
+        new = [
+            message
+            for number, message in enumerate(ours)
+            if not any(is_repeat(message, earlier) for earlier in ours[:number])
+        ]
+        return (new or finished)[-1]
     last = attempts(ordered)[-1]
     furthest = max(message.step for message in last)
     return [message for message in last if message.step == furthest][-1]
+
+
+def is_repeat(message: Sent, earlier: Sent) -> bool:
+    """Whether a mosaic FINISHED says what an earlier one said: by a redrive, as a rule."""
+    one, other = message.fields, earlier.fields
+    return one["target"] == other["target"] and set(one["images"]) == set(other["images"])
 
 
 def tile_url(target: str) -> str:

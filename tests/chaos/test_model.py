@@ -9,15 +9,15 @@ from handler.job_status import JobStatus, fold, to_json
 from handler.messages import parse
 from tests.chaos import model
 
-FIELDS = st.sampled_from(model.STEPS).map(
-    lambda step: (
-        {"stage": step[0], "status": step[1]}
-        | ({"error": "e"} if step[1] == "FAILED" else {})
-        | (
-            {"target": "s3n://a.b/c/", "images": ["/vsicurl/http://d"]}
-            if step == ("mosaic", "FINISHED")
-            else {}
-        )
+FIELDS = st.tuples(
+    st.sampled_from(model.STEPS),
+    st.sampled_from(["s3n://a.b/c/", "s3://A-b/c", "s3://a_b/c", "s3://a-b/c"]),
+    st.lists(st.sampled_from(["/vsicurl/http://d", "http://d"]), max_size=3),
+).map(
+    lambda drawn: (
+        {"stage": drawn[0][0], "status": drawn[0][1]}
+        | ({"error": "e"} if drawn[0][1] == "FAILED" else {})
+        | ({"target": drawn[1], "images": drawn[2]} if drawn[0] == ("mosaic", "FINISHED") else {})
     )
 )
 MESSAGES = st.lists(

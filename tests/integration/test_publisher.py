@@ -1,5 +1,6 @@
 """One job from message to catalog, over HTTP, and the races between two who publish it."""
 
+import itertools
 import json
 import threading
 import uuid
@@ -155,6 +156,69 @@ def test_an_older_success_that_arrives_late_is_not_told(stage: Stage) -> None:
     stage.publish(finished("newer", 50))
     assert not stage.publish(finished("older", 0, images=["http://old/image.tif"]))
     assert len(stage.posts) == 1
+
+
+def test_a_redriven_success_that_a_newer_one_replaced_is_acknowledged_and_tells_nothing(stage: Stage) -> None:
+    # GIVEN a success that the catalog refused until it was a dead letter, and a newer one that it took
+    stage.catalog.answers.append(Answer(400))
+    stage.publish(finished("a", 0))
+    assert not stage.publish(finished("b", 50, images=["http://new/image.tif"]))
+    # WHEN the first comes back by a redrive
+    assert not stage.publish(finished("a-again", 99))
+    # THEN the newer one stays, in the status and in the catalog
+    assert stage.status()["images"] == ["http://new/image.tif"]
+    assert stage.section()["state"] == "NOTIFIED"
+    assert [post["images"][0]["uuid"] for post in stage.posts][1:] == ["http://new/image.tif"]
+
+
+def test_a_redriven_success_tells_the_catalog_what_its_first_message_could_not(stage: Stage) -> None:
+    # GIVEN a success that the catalog refused until it was a dead letter
+    stage.catalog.answers.extend([Answer(400), Answer(500)])
+    stage.publish(finished("a", 0))
+    # WHEN it comes back by a redrive, under another messageId, and is refused once more
+    failed = stage.publish(event("mosaic", "STARTED", -1, "start"), finished("a-again", 99))
+    # THEN it is the one that fails
+    assert list(failed) == ["a-again"]
+    assert stage.section()["state"] == "FAILED"
+    # AND its next delivery tells the catalog
+    assert not stage.publish(finished("a-again", 99))
+    assert stage.section()["state"] == "NOTIFIED"
+    assert stage.posts == [PAYLOAD] * 3
+
+
+def test_of_a_success_and_its_repeat_in_one_batch_one_comes_back(stage: Stage) -> None:
+    stage.catalog.answers.append(Answer(500))
+    failed = stage.publish(
+        finished("other", 200, images=[]), finished("a-again", 99), finished("a", 300, images=[])
+    )
+    assert len(failed) == 1
+    assert stage.status()["images"] == []
+    assert list(failed) in (["other"], ["a"])
+
+
+@pytest.mark.parametrize("order", itertools.permutations(["a", "b", "a-again"]))
+@pytest.mark.parametrize("refused", [False, True])
+def test_in_whatever_order_a_redriven_success_arrives_the_catalog_ends_with_the_newest(
+    stage: Stage, order: tuple[str, ...], refused: bool
+) -> None:
+    # GIVEN two successes, and the first one's repeat
+    sent = {"a": finished("a", 0), "b": finished("b", 50, images=["http://new/image.tif"]),
+            "a-again": finished("a-again", 99)}  # fmt: skip
+    queue = [sent[name] for name in order]
+    # WHEN they are delivered one by one, until each is acknowledged; the catalog takes each at its second POST
+    for number, message in enumerate(queue):
+        if refused and number < 3:
+            stage.catalog.answers.append(Answer(500))
+        if stage.publish(message):
+            queue.append(message)
+        stage.catalog.answers.clear()
+        assert len(queue) < 20
+    # THEN status, record and catalog say the same
+    assert stage.status()["images"] == ["http://new/image.tif"]
+    assert stage.section()["state"] == "NOTIFIED"
+    assert [image["uuid"] for image in stage.posts[-1]["images"]] == ["http://new/image.tif"]
+    # AND all that came is in the history
+    assert [entry["messageId"] for entry in stage.status()["history"]] == ["a", "b", "a-again"]
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 500])

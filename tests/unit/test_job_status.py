@@ -138,6 +138,58 @@ def test_the_newest_of_several_successes_decides() -> None:
     assert stored(newer, older)["target"] == "s3://oam-tiles/again"
 
 
+def test_a_redriven_finished_does_not_win_over_a_newer_one() -> None:
+    # GIVEN a success, and a newer one with other images
+    first, newer = event("mosaic", "FINISHED", 1, "a"), event("mosaic", "FINISHED", 5, "b", images=["new"])
+    # WHEN the first comes back from the dead-letter queue: a new messageId, a new time
+    again = event("mosaic", "FINISHED", 9, "a-again")
+    status = stored(first, newer, again)
+    # THEN it is the first one again
+    assert status["images"] == ["new"]
+    # AND it is in the history as it arrived, and its time counts for updatedAt as any message's does
+    assert [entry["messageId"] for entry in status["history"]] == ["a", "b", "a-again"]
+    assert status["updatedAt"] == iso(NOON + 9)
+
+
+@pytest.mark.parametrize("images", [IMAGES, IMAGES[::-1], IMAGES * 3])
+def test_a_finished_that_names_the_same_set_of_images_is_a_redriven_one(images: list[str]) -> None:
+    first, newer = event("mosaic", "FINISHED", 1), event("mosaic", "FINISHED", 5, images=["new"])
+    # what else it says does not matter
+    assert stored(first, newer, event("mosaic", "FINISHED", 9, images=images, x=1))["images"] == ["new"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"target": TARGET + "/"}, {"target": "s3n://oam-tiles/test-job"}, {"images": IMAGES[:1]}, {"images": []},
+     {"images": [image.removeprefix("/vsicurl/") for image in IMAGES]}, {"images": [*IMAGES, "more"]}],
+)  # fmt: skip
+def test_a_finished_that_differs_in_target_or_images_is_a_new_one(other: dict[str, Any]) -> None:
+    first, newer = event("mosaic", "FINISHED", 1), event("mosaic", "FINISHED", 5, images=["new"])
+    assert stored(first, newer, event("mosaic", "FINISHED", 9, "c", x="third", **other))["x"] == "third"
+
+
+def test_a_third_run_that_repeats_the_first_is_taken_for_the_first() -> None:
+    """A known limit: nothing in such a message tells it from a redriven one."""
+    runs = [event("mosaic", "FINISHED", at, images=[image]) for at, image in ((1, "1"), (5, "2"), (9, "1"))]
+    assert stored(*runs)["images"] == ["2"]
+
+
+def test_of_a_finished_and_its_repeats_the_object_shows_the_first() -> None:
+    first = event("mosaic", "FINISHED", 1, x="first")
+    assert stored(event("mosaic", "FINISHED", 9, x="again"), first)["x"] == "first"
+
+
+def test_a_success_of_the_older_system_does_not_make_its_message_an_older_one() -> None:
+    # GIVEN the older system's success, whose fields are its message's, and a success of ours
+    older = json.dumps({"jobId": "test-job", "stage": "COMPLETE", "status": "SUCCESS", "target": TARGET,
+                        "images": IMAGES}).encode()  # fmt: skip
+    before = fold(read(older, NOON + 1), [event("mosaic", "FINISHED", 5, images=["ours"])])
+    # WHEN that message arrives, sent after ours
+    status = stored(event("mosaic", "FINISHED", 9, "late"), before=before)
+    # THEN it decides: it is no repeat of an entry that is outranked by any message
+    assert status["images"] == IMAGES
+
+
 def test_messages_sent_in_the_same_millisecond_go_by_step() -> None:
     same = [event("chunk", "FAILED", 0, "a"), event("chunk", "STARTED", 0, "z")]
     assert headline(stored(*same)) == ("chunk", "FAILED", 1)
@@ -280,6 +332,52 @@ def test_a_success_that_arrives_after_256_newer_messages_still_counts() -> None:
         stored(event("mosaic", "FINISHED", 9_999, target="s3://b/new"), before=known)["target"]
         == "s3://b/new"
     )
+
+
+def test_a_finished_is_known_again_however_many_messages_came_since() -> None:
+    # GIVEN two successes, and 400 messages after them
+    first, newer = event("mosaic", "FINISHED", 1, "a"), event("mosaic", "FINISHED", 2, "b", images=["new"])
+    stragglers = [event("chunk", "FAILED", at) for at in range(10, 410)]
+    status = JobStatus()
+    for events in ([first], [newer], stragglers[:200], stragglers[200:]):
+        status = read(to_json("j", fold(status, events)), 0)
+    # THEN the history keeps both beside the newest
+    kept = [entry.message_id for entry in status.history]
+    assert len(kept) == 256
+    assert kept == ["a", "b", *(straggler.message_id for straggler in stragglers[-254:])]
+    # AND a redrive of the first is that one again, now and when 400 more have come
+    for at in (1_000, 3_000):
+        later = [event("chunk", "FAILED", at + number) for number in range(400)]
+        status = read(to_json("j", fold(status, [event("mosaic", "FINISHED", at), *later])), 0)
+        assert json.loads(to_json("j", status))["images"] == ["new"]
+    assert [entry.message_id for entry in status.history][:2] == ["a", "b"]
+
+
+def test_a_finished_that_arrives_before_its_own_repeat_was_sent_takes_its_place() -> None:
+    # GIVEN a success, and a repeat of an older one that was never seen, with 300 messages after them
+    newer, again = (
+        event("mosaic", "FINISHED", 5, "b", images=["new"]),
+        event("mosaic", "FINISHED", 9, "a-again"),
+    )
+    status = fold(JobStatus(), [newer, again, *(event("chunk", "FAILED", at) for at in range(10, 310))])
+    assert json.loads(to_json("j", status))["images"] == IMAGES
+    # WHEN that older one arrives late
+    status = fold(read(to_json("j", status), 0), [event("mosaic", "FINISHED", 1, "a")])
+    # THEN it is known how old it is
+    assert json.loads(to_json("j", status))["images"] == ["new"]
+    assert [entry.message_id for entry in status.history][:2] == ["a", "b"]
+    assert len(status.history) == 256
+    # AND the repeat changes nothing
+    assert fold(read(to_json("j", status), 0), [again]) == status
+
+
+def test_of_more_different_successes_than_the_history_has_room_for_the_newest_decides() -> None:
+    status = JobStatus()
+    for at in range(400):
+        status = read(to_json("j", fold(status, [event("mosaic", "FINISHED", at, images=[str(at)])])), 0)
+        assert json.loads(to_json("j", status))["images"] == [str(at)]
+    assert len(status.history) == 256
+    assert fold(status, [event("chunk", "STARTED", 999, "late")]).history[-1].message_id == "late"
 
 
 def test_a_failure_before_256_newer_messages_of_its_attempt_still_decides() -> None:
