@@ -39,6 +39,7 @@ import re
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from json import detect_encoding
 from typing import Any, Final
 
 from handler.messages import (
@@ -47,28 +48,27 @@ from handler.messages import (
     Event,
     InvalidMessage,
     Step,
-    cut_long_strings,
     decode_object,
     encode,
-    fit,
+    essence,
     is_images,
+    refuse_oversized,
     step_of,
+    without_ours,
 )
 from handler.tiles import tile_json, tiles_url
 
 HISTORY_LIMIT = 256  # entries
-SIZE_LIMIT = 1024 * 1024  # bytes; the object stays under it
+SIZE_LIMIT = 4 * 1024 * 1024  # bytes; the object stays under it
+MAX_STRING = 1_000  # what a long string is cut to, in characters, where something has to give
 
 OLDER_SYSTEM = "older-system"  # stands for the messageId of an object that the older system wrote
-
-# Where a message's field has the name of one of ours, ours stands.
-_OURS_IN_AN_ENTRY = frozenset({"messageId", "sentAt", "droppedBefore"})
-_OURS = _OURS_IN_AN_ENTRY | {"tileJson", "attempt", "updatedAt", "history", "catalog"}
 
 _ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 _NAMES: Final = {step: f"{stage} {status}" for (stage, status), step in STEPS.items()}
 _STEPS_BY_NAME: Final = {name: step for step, name in _NAMES.items()}
+_SUCCESS: Final = {"stage": "COMPLETE", "status": "SUCCESS"}  # what a mosaic FINISHED is at the top
 _STARTED = frozenset({Step.CHUNK_STARTED, Step.MOSAIC_STARTED})
 
 
@@ -114,21 +114,25 @@ def read(body: bytes, last_modified: int) -> JobStatus:
         UnreadableStatus: when it is nobody's status object.
     """
     try:
-        stored = decode_object(body.decode(), 2 * MAX_DEPTH)  # a message's fields stand inside our object
+        # An editor may have saved it with a byte order mark. A message's fields stand inside our object.
+        stored = decode_object(body.decode(detect_encoding(body)), 2 * MAX_DEPTH)
     except ValueError as error:
         raise UnreadableStatus(str(error)) from error
     if isinstance(stored.get("history"), list):
-        return _read_ours(stored)
+        status = _read_ours(stored)
+        # Smaller objects show what decides twice, and what somebody added at the top is none of it.
+        return _completed(status, without_ours(stored)) if len(body) > SIZE_LIMIT // 3 else status
     if stored.get("status") == "PENDING":
         return JobStatus()
     step = _step_of_entry(stored)
     if step is None:
         raise UnreadableStatus("its stage and status are none of the known ones")
-    fields = {name: value for name, value in stored.items() if name != "jobId"}
+    event = Event(OLDER_SYSTEM, last_modified, step, _own_fields(OLDER_SYSTEM, stored))
     try:
-        return JobStatus((Event(OLDER_SYSTEM, last_modified, step, fit(fields)),))
+        refuse_oversized(event, len(body))
     except InvalidMessage as error:
         raise UnreadableStatus(str(error)) from error
+    return JobStatus((event,))
 
 
 def fold(status: JobStatus, events: Iterable[Event]) -> JobStatus:
@@ -171,20 +175,18 @@ def deciding(status: JobStatus) -> Event:
 
 
 def says_the_same(one: Event, other: Event) -> bool:
-    """Tell whether two mosaic FINISHEDs say the same, so that the later one is the earlier one again.
-
-    Those that name no target or images say the same as none: the older system's, and an entry that gave way.
-    Nor does the older system's success count as its message, which is still to be told to the catalog.
-    """
+    """Tell whether two mosaic FINISHEDs say the same, so that the later one is the earlier one again."""
     return _said(one) == _said(other)
 
 
 def to_json(job_id: str, status: JobStatus, tiles_base: str | None = None) -> bytes:
-    """Write a job's status as the object to be stored, which stays under 1 MiB.
+    """Write a job's status as the object to be stored, which stays under 4 MiB.
 
     Where it would not, entries that do not decide give way, the oldest first, and no more than needed:
-    strings are cut to 1,000 characters; if that is not enough, all fields but stage and status go.
-    Which steps are known, and so the status, does not change.
+    strings are cut to 1,000 characters; if that is not enough, what is not their essence goes; then all but
+    their step, last of all from a FINISHED by which others are known as its repeats. What decides stands
+    whole at the top, and where nothing else is left to give, in the history by its essence alone. Which steps
+    are known, and so the status, does not change.
 
     Args:
         job_id: the job.
@@ -194,22 +196,36 @@ def to_json(job_id: str, status: JobStatus, tiles_base: str | None = None) -> by
     Returns:
         UTF-8 JSON: an object, the same bytes for the same status.
     """
-    body = encode(_view(job_id, status, tiles_base))
+    body = encode(_view(job_id, status, status.history, tiles_base))
     if len(body) < SIZE_LIMIT:
         return body
-    entries, size = list(status.history), len(body)
-    decides = deciding(status)
-    for shorten in (cut_long_strings, _bare):
-        for index, event in enumerate(entries):
+    return encode(_view(job_id, status, _shortened(status, len(body)), tiles_base))
+
+
+def _shortened(status: JobStatus, size: int) -> list[Event]:
+    """Give a history's events so that an object of a size, in bytes, comes under its limit."""
+    entries, decides = list(status.history), deciding(status)
+    firsts = {event.message_id for event in _first_of_each(entries)}
+    others = [index for index, event in enumerate(entries) if event is not decides]
+    itself = [index for index, event in enumerate(entries) if event is decides]
+    repeats = [index for index in others if entries[index].message_id not in firsts]
+    sizes = [len(encode(event.fields)) for event in entries]
+    for shorten, indices in (
+        (_cut, others),
+        (essence, others),
+        (_bare, repeats),  # a repeat must not outlive the one that it is known by
+        (_bare, others),
+        (essence, itself),  # it stands at the top
+    ):
+        for index in indices:
             if size < SIZE_LIMIT:
-                break
-            if event is not decides:
-                short = replace(event, fields=shorten(event.fields))
-                size += len(encode(short.fields)) - len(encode(event.fields))
-                entries[index] = short
-    if status.pinned:
-        entries = entries[len(status.pinned) :]
-    return encode(_view(job_id, replace(status, events=tuple(entries)), tiles_base))
+                return entries
+            fields = shorten(entries[index])
+            gain = sizes[index] - len(encode(fields))
+            if gain > 0:  # else a copy would take memory for nothing
+                entries[index] = replace(entries[index], fields=fields)
+                size, sizes[index] = size - gain, sizes[index] - gain
+    return entries
 
 
 def iso(milliseconds: int) -> str:
@@ -262,37 +278,43 @@ def _bounded(status: JobStatus) -> JobStatus:
 
 
 def _first_of_each(events: Iterable[Event]) -> list[Event]:
-    """Give of the mosaic FINISHEDs that say the same the first; the last of these decides."""
+    """Give of the mosaic FINISHEDs that say the same the first, in order; the last of these decides.
+
+    What does not say enough to be told apart (an entry that gave way, the older system's success) decides
+    where there is nothing else.
+    """
     first: dict[Hashable, Event] = {}
     for event in sorted(events, key=_order):
         if event.step is Step.MOSAIC_FINISHED:
             first.setdefault(_said(event), event)
-    return sorted(first.values(), key=lambda event: event.message_id != OLDER_SYSTEM)
+    unclear = first.pop(None, None)
+    return list(first.values()) or ([unclear] if unclear else [])
 
 
 def _said(event: Event) -> Hashable:
+    """Give what tells mosaic FINISHEDs apart; None where an event does not say enough."""
     target, images = event.fields.get("target"), event.fields.get("images")
+    # The older system's success does not stand for its message, which is still to be told to the catalog.
     if event.message_id == OLDER_SYSTEM or not isinstance(target, str) or not is_images(images):
-        return event.message_id
+        return None
     return target, frozenset(images)
 
 
-def _view(job_id: str, status: JobStatus, tiles_base: str | None) -> dict[str, Any]:
+def _view(job_id: str, status: JobStatus, entries: Iterable[Event], tiles_base: str | None) -> dict[str, Any]:
     decides = deciding(status)
-    top = {name: value for name, value in decides.fields.items() if name not in _OURS}
+    top = dict(decides.fields)  # with the older system's own TileJSON
     if decides.step is Step.MOSAIC_FINISHED:
-        top |= {"stage": "COMPLETE", "status": "SUCCESS"}
-        url = tiles_url(decides.fields.get("target"), tiles_base)
-        if url is not None:
+        top |= _SUCCESS
+        if url := tiles_url(decides.fields.get("target"), tiles_base):
             top["tileJson"] = tile_json(job_id, url)
-        elif "tileJson" in decides.fields:  # the older system's own
-            top["tileJson"] = decides.fields["tileJson"]
     view = {
         "jobId": job_id,
         **top,
         "attempt": _walk(status.events, status.dropped).attempt,
         "updatedAt": iso(max(event.sent_at for event in status.history)),
-        "history": [_entry(event) for event in status.history],
+        "history": [
+            {"messageId": event.message_id, "sentAt": iso(event.sent_at), **event.fields} for event in entries
+        ],
     }
     if status.dropped and status.events:
         view["history"][len(status.pinned)]["droppedBefore"] = {
@@ -302,11 +324,6 @@ def _view(job_id: str, status: JobStatus, tiles_base: str | None) -> dict[str, A
     if status.catalog:
         view["catalog"] = dict(status.catalog)
     return view
-
-
-def _entry(event: Event) -> dict[str, Any]:
-    own = {name: value for name, value in event.fields.items() if name not in _OURS_IN_AN_ENTRY}
-    return {"messageId": event.message_id, "sentAt": iso(event.sent_at), **own}
 
 
 def _read_ours(stored: Mapping[str, Any]) -> JobStatus:
@@ -326,14 +343,28 @@ def _read_ours(stored: Mapping[str, Any]) -> JobStatus:
             continue
         if dropped is None and (dropped := _read_dropped(entry.get("droppedBefore"))):
             before, events = events, []
-        fields = {name: value for name, value in entry.items() if name not in _OURS_IN_AN_ENTRY}
-        events.append(Event(message_id, sent_at, step, fields))
+        events.append(Event(message_id, sent_at, step, _own_fields(message_id, entry)))
     catalog = stored.get("catalog")
     return JobStatus(
         tuple(sorted(events, key=_order)),
         tuple(sorted(before, key=_order)),
         dropped,
         catalog if isinstance(catalog, dict) else {},
+    )
+
+
+def _completed(status: JobStatus, top: dict[str, Any]) -> JobStatus:
+    """Give what decides all that it says, where there was room for that at the top only."""
+    if not status.history:
+        return status
+    decides = deciding(status)
+    whole = replace(decides, fields=top | {name: decides.fields[name] for name in ("stage", "status")})
+    if decides.fields != essence(whole):
+        return status
+    return replace(
+        status,
+        events=tuple(whole if event is decides else event for event in status.events),
+        pinned=tuple(whole if event is decides else event for event in status.pinned),
     )
 
 
@@ -356,5 +387,26 @@ def _step_of_entry(entry: Mapping[str, Any]) -> Step | None:
     return step_of(entry)
 
 
-def _bare(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {"stage": fields["stage"], "status": fields["status"]}
+def _own_fields(message_id: str, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what a stored entry says beside what is ours; the older system's TileJSON is its own."""
+    kept = {"tileJson"} & stored.keys() if message_id == OLDER_SYSTEM else set()
+    return without_ours(stored) | {name: stored[name] for name in kept}
+
+
+def _bare(event: Event) -> dict[str, Any]:
+    return {name: event.fields[name] for name in ("stage", "status")}
+
+
+def _cut(event: Event) -> dict[str, Any]:
+    return {name: _cut_strings(value) for name, value in event.fields.items()} | essence(event)
+
+
+def _cut_strings(value: Any) -> Any:
+    """Copy a JSON value with every string of over 1,000 characters cut to that length, its end marked."""
+    if isinstance(value, str):
+        return value if len(value) <= MAX_STRING else value[: MAX_STRING - 1] + "…"
+    if isinstance(value, list):
+        return [_cut_strings(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _cut_strings(item) for key, item in value.items()}
+    return value

@@ -10,11 +10,25 @@ from typing import Any, Final, TypeGuard
 from handler.envelopes import envelope_of
 from handler.tiles import tiles_url
 
-# A status object stays under 1 MiB and holds its deciding message twice (at the top and in its history),
-# so no message may take more than about half; what is left holds the rest of a full history.
-MAX_FIELDS_BYTES = 500_000
-MAX_STRING = 1_000  # what a long string is cut to, in characters, where something has to give
+# A status object stays under 4 MiB. That is room for any message that SQS takes (1 MiB): written again, it is
+# 3.8 times as large at the most (`9e15,` becomes `9000000000000000.0,`). What is left is for what is ours.
+MAX_FIELDS_BYTES = 4 * 1024 * 1024 - 128 * 1024
 MAX_DEPTH = 100  # of arrays and objects in each other; the C recursion limit is some 1,000
+
+# The names of what is ours in a status object. A message's own fields of these names have no place there.
+OURS = frozenset(
+    {
+        "jobId",
+        "messageId",
+        "sentAt",
+        "droppedBefore",
+        "tileJson",
+        "attempt",
+        "updatedAt",
+        "history",
+        "catalog",
+    }
+)
 
 # A jobId becomes part of an S3 key: nothing in it may mean anything to a path.
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,255}")
@@ -25,6 +39,9 @@ _UNESCAPED_FAILURE = re.compile(
     r'\s*\{\s*"jobId"\s*:\s*"(?P<jobId>[^"\\]*)"\s*,\s*"stage"\s*:\s*"mosaic"\s*,'
     r'\s*"status"\s*:\s*"FAILED"\s*,\s*"error"\s*:\s*"'
 )
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class InvalidMessage(Exception):
@@ -60,7 +77,7 @@ class Event:
     message_id: str  # SQS's messageId
     sent_at: int  # SQS's SentTimestamp, in milliseconds since the epoch: the only clock there is
     step: Step  # its stage and status
-    fields: Mapping[str, Any]  # all that the message says but its jobId, as it came
+    fields: Mapping[str, Any]  # all that the message says but what has a name of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +125,37 @@ def parse(message_id: str, sent_timestamp: object, body: object) -> Message:
         )
     if step is Step.MOSAIC_FINISHED:
         _check_finished_mosaic(fields)
-    return Message(job_id, Event(message_id, int(sent_timestamp), step, fit(fields)), recovered)
+    event = Event(message_id, int(sent_timestamp), step, without_ours(fields))
+    refuse_oversized(event, len(body))
+    return Message(job_id, event, recovered)
+
+
+def without_ours(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Give fields without those that have one of our names."""
+    return {name: value for name, value in fields.items() if name not in OURS}
+
+
+def essence(event: Event) -> dict[str, Any]:
+    """Give what an entry is worth nothing without: its step, and of a mosaic FINISHED which one it is."""
+    names = ["stage", "status"] + ["target", "images"] * (event.step is Step.MOSAIC_FINISHED)
+    return {name: value for name, value in event.fields.items() if name in names}
+
+
+def refuse_oversized(event: Event, length: int) -> None:
+    """Refuse what no status object could hold, the whole at the top and its essence in the history.
+
+    Args:
+        event: what was understood.
+        length: of the text that it was understood from, in characters.
+
+    Raises:
+        InvalidMessage: for something that never came through SQS.
+    """
+    # Of a character come six bytes at the most, or twice four: a shorter text need not be measured.
+    if length > MAX_FIELDS_BYTES // 8 and (
+        len(encode(event.fields)) + len(encode(essence(event))) > MAX_FIELDS_BYTES
+    ):
+        raise InvalidMessage("too large for a status object, and for SQS")
 
 
 def _take_job_id(fields: dict[str, Any]) -> str:
@@ -146,7 +193,10 @@ def step_of(fields: Mapping[str, Any]) -> Step | None:
 
 
 def decode_object(text: str, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
-    """Decode a JSON object that every other reader understands the same way (RFC 8259, sections 4 and 6).
+    """Decode a JSON object that every other reader understands the same way (RFC 8259, sections 4, 6 and 8).
+
+    A lone surrogate, which JSON's escapes can make and UTF-8 can't hold, becomes U+FFFD. Of keys that are the
+    same by that, the last one counts: they name nothing that anybody looks for.
 
     Args:
         text: the JSON text.
@@ -170,49 +220,14 @@ def decode_object(text: str, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
     # Counting brackets is quick and settles nearly every message; only a crowd of them needs the walk.
     if text.count("[") + text.count("{") > max_depth and _deeper_than(max_depth, value):
         raise ValueError("nested too deep")
+    if "\\ud" in text or "\\uD" in text or not _is_unicode(text):
+        return {_without_surrogates(name): _without_surrogates(inner) for name, inner in value.items()}
     return value
 
 
 def encode(value: object) -> bytes:
-    r"""Encode a value as compact UTF-8 JSON.
-
-    A lone surrogate (JSON's escapes can make one, UTF-8 can't hold one) is written back as the escape
-    that it came from: what Python calls backslashreplace is just that, `\udc80`.
-    """
-    return _ENCODER.encode(value).encode("utf-8", "backslashreplace")
-
-
-def fit(fields: dict[str, Any]) -> dict[str, Any]:
-    """Cut the long strings of a message that alone would be too large for a status object.
-
-    Args:
-        fields: the message's fields.
-
-    Returns:
-        The fields as they are, where they fit; else with strings cut to 1,000 characters.
-
-    Raises:
-        InvalidMessage: when they do not fit even so.
-    """
-    if len(encode(fields)) <= MAX_FIELDS_BYTES:
-        return fields
-    short: dict[str, Any] = cut_long_strings(fields)
-    if step_of(fields) is Step.MOSAIC_FINISHED:  # where the tiles are and what of: worthless if cut
-        short |= {"target": fields["target"], "images": fields["images"]}
-    if len(encode(short)) > MAX_FIELDS_BYTES:
-        raise InvalidMessage(f"too large for a status object: over {MAX_FIELDS_BYTES:,} bytes of fields")
-    return short
-
-
-def cut_long_strings(value: Any) -> Any:
-    """Copy a JSON value with every string of over 1,000 characters cut to that length, its end marked."""
-    if isinstance(value, str):
-        return value if len(value) <= MAX_STRING else value[: MAX_STRING - 1] + "…"
-    if isinstance(value, list):
-        return [cut_long_strings(item) for item in value]
-    if isinstance(value, dict):
-        return {key: cut_long_strings(item) for key, item in value.items()}
-    return value
+    """Encode a value as compact UTF-8 JSON."""
+    return _ENCODER.encode(value).encode()
 
 
 def _recover(body: str) -> dict[str, Any] | None:
@@ -227,7 +242,26 @@ def _recover(body: str) -> dict[str, Any] | None:
     tail = tail[:-1].rstrip()
     if not tail.endswith('"'):
         return None
-    return {"jobId": head["jobId"], "stage": "mosaic", "status": "FAILED", "error": tail[:-1]}
+    found = {"jobId": head["jobId"], "stage": "mosaic", "status": "FAILED", "error": tail[:-1]}
+    return {name: _without_surrogates(value) for name, value in found.items()}
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    return value
 
 
 def _show(value: object) -> str:

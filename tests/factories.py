@@ -3,6 +3,7 @@
 import itertools
 import json
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 from handler.messages import Event, parse
@@ -13,6 +14,8 @@ IMAGES = [
     "http://bucketname.s3.amazonaws.com/image1.tif",
     "/vsicurl/http://bucketname.s3.amazonaws.com/image2.tif",
 ]
+
+MIB = 1024 * 1024  # bytes: the most that SQS takes
 
 _numbers = itertools.count()
 
@@ -62,3 +65,44 @@ def record(text: str, at: int = 0, message_id: str | None = None, receives: int 
         "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:oam-status",
         "awsRegion": "us-east-1",
     }
+
+
+def largest_messages() -> list[tuple[str, dict[str, Any]]]:
+    """Give messages as large as SQS takes them, each with what it says: those that grow most when written."""
+    return [*_long_texts(), *_long_lists(), *_long_images()]
+
+
+def _long_texts() -> Iterator[tuple[str, dict[str, Any]]]:
+    escaped = '{"jobId":"j","stage":"chunk","status":"FAILED","error":"'
+    unescaped = '{ "jobId": "j", "stage": "mosaic", "status": "FAILED", "error": "'
+    for written, meant in (("x", "x"), ("é", "é"), (r"\u001f", "\x1f"), (r"\ud800", "\ufffd")):
+        count, rest = divmod(MIB - len(escaped) - len('."}'), len(written.encode()))
+        text = escaped + written * count + "." * rest + '."}'
+        yield text, fields("chunk", "FAILED", error=meant * count + "." * rest + ".")
+    for written in ('"', '\n"', "\\"):
+        count, rest = divmod(MIB - len(unescaped) - len('""}'), len(written))
+        error = '"' + written * count + "." * rest
+        yield unescaped + error + '"}', fields("mosaic", "FAILED", error=error)
+
+
+def _long_lists() -> Iterator[tuple[str, dict[str, Any]]]:
+    head = '{"jobId":"j","stage":"mosaic","status":"STARTED","x":['
+    for written in ("9e15", "1E4", "1e22", "1e-4", "1.0", "[]", "{}", '""', '{"":9e15}'):
+        count, rest = divmod(MIB - len(head) - len("0]}"), len(written) + 1)
+        text = head + (written + ",") * count + "0]" + " " * rest + "}"
+        yield text, fields("mosaic", "STARTED", x=[*[json.loads(written)] * count, 0])
+
+
+def _long_images() -> Iterator[tuple[str, dict[str, Any]]]:
+    for image, count in (("http://i.org/" + "i" * 40 + ".tif", 16_000), ("i" * 1_000_000, 1), ("", 349_000)):
+        own = fields("mosaic", "FINISHED", images=[image] * count, log="")
+        own["log"] = "l" * (MIB - len(_compact(own)))
+        yield _compact(own), own
+    own = fields("mosaic", "FINISHED", images=["i" * 500_000], x=[])
+    count, rest = divmod(MIB - len(_compact(own)) - 1, 5)
+    text = _compact(own)[:-2] + "9e15," * count + "0]" + " " * rest + "}"
+    yield text, own | {"x": [*[9e15] * count, 0]}
+
+
+def _compact(own: dict[str, Any]) -> str:
+    return json.dumps({"jobId": "j", **own}, separators=(",", ":"))

@@ -406,7 +406,7 @@ def test_debug_says_what_came_and_no_log_line_holds_more_than_ascii(
     assert "\x1b" not in function.output
     assert function.logged("Message received")[0]["body"] == text
     (mocked,) = function.logged("Catalog notification not sent: mocked")
-    assert [image["uuid"] for image in mocked["payload"]["images"]] == images
+    assert [image["uuid"] for image in mocked["payload"]["images"]] == ["http://a/\ufffd.tif", images[1]]
 
 
 def test_jobs_are_in_memory_one_at_a_time(function: Function, monkeypatch: pytest.MonkeyPatch) -> None:

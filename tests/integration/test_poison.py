@@ -10,7 +10,7 @@ import pytest
 
 from handler.job_status import SIZE_LIMIT
 from tests.conftest import Aws
-from tests.factories import body, record
+from tests.factories import body, largest_messages, record
 from tests.integration.scripted_catalog import Answer
 from tests.integration.test_app import Function, catalog, function  # noqa: F401 (fixtures)
 
@@ -28,7 +28,6 @@ REFUSED = {
     "1 MiB of quotes": '"' * 1_048_576,
     "1 MiB of brackets": "[" * 1_048_576,
     "1 MiB of text": "x" * 1_048_576,
-    "images beyond the object": body("mosaic", "FINISHED", images=["http://i/" + "x" * 90] * 10_000),
 }
 
 
@@ -127,16 +126,25 @@ def test_the_largest_message_and_100_errors_of_100_000_characters_fit_into_their
 
 def test_odd_but_legal_text_is_kept_as_it_came(function: Function) -> None:  # noqa: F811
     odd: dict[str, Any] = {
-        "surrogate": "\ud800",
         "nul": "\x00",
         "separator": "\u2028",
-        "\udfff": 1,
         "zero": -0.0,
         "e": 1e308,
     }
     assert function.invoke(record(body("chunk", "FAILED", **odd))) == []
     status = function.status("test-job")
     assert {name: status[name] for name in odd} == odd
+
+
+def test_a_strict_reader_can_read_an_object_whose_message_had_lone_surrogates(
+    function: Function,  # noqa: F811
+    aws: Aws,
+) -> None:
+    odd: dict[str, Any] = {"error": "a\ud800b", "\udfff": ["\udc00"]}
+    assert function.invoke(record(body("chunk", "FAILED", **odd))) == []
+    stored = aws.get("status/test-job-status.json")
+    assert b"\\ud" not in stored.lower()
+    assert json.loads(stored.decode())["error"] == "a\ufffdb"
 
 
 def test_job_ids_that_differ_in_case_are_two_jobs(function: Function) -> None:  # noqa: F811
@@ -147,10 +155,32 @@ def test_job_ids_that_differ_in_case_are_two_jobs(function: Function) -> None:  
 
 
 def test_10_000_images_reach_the_catalog(function: Function) -> None:  # noqa: F811
-    images = [f"http://images.example.org/{number}.tif" for number in range(10_000)]
-    assert function.invoke(record(body("mosaic", "FINISHED", images=images))) == []
+    images = [f"http://images.example.org/{number:05d}/{'x' * 20}.tif" for number in range(10_000)]
+    text = body("mosaic", "FINISHED", images=images)
+    assert len(text) > 570_000
+    assert function.invoke(record(text)) == []
     (request,) = function.catalog.requests
     assert [image["uuid"] for image in request.json["images"]] == images
+    # AND the job is at its end, and its next message finds it there
+    status = function.status("test-job")
+    assert (status["status"], status["images"], status["catalog"]["state"]) == ("SUCCESS", images, "NOTIFIED")
+    assert function.invoke(record(body("chunk", "FINISHED"), -5)) == []
+    assert function.status("test-job")["images"] == images
+    assert not function.logged("Stored object replaced")
+
+
+def test_each_of_the_largest_messages_that_sqs_takes_ends_in_an_object_that_is_read_again(
+    function: Function,  # noqa: F811
+) -> None:
+    for number, (text, own) in enumerate(largest_messages()):
+        job_id = f"job-{number}"
+        assert function.invoke(record(text.replace('"j"', f'"{job_id}"', 1))) == []
+        assert function.invoke(record(body("chunk", "STARTED", job_id), -5)) == []
+        status = function.status(job_id)
+        assert len(status["history"]) == 2
+        shown = own | {"stage": "COMPLETE", "status": "SUCCESS"} if "images" in own else own
+        assert {name: status[name] for name in own} == shown
+    assert not function.logged("Stored object replaced")
 
 
 # Whole, but for its length: what says that it was not read.

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handler.messages import MAX_FIELDS_BYTES, InvalidMessage, Message, Step, encode, parse
-from tests.factories import IMAGES, TARGET, body, fields
+from handler.messages import InvalidMessage, Message, Step, encode, parse
+from tests.factories import IMAGES, MIB, TARGET, body, fields, largest_messages
 
 SENT = "1700000000000"
 
@@ -345,41 +345,83 @@ def test_a_megabyte_of_poison_is_settled_in_no_time(piece: str) -> None:
 # Sizes and encodings
 
 
-def test_a_message_too_large_for_the_object_has_its_texts_cut() -> None:
-    message = understood(body("chunk", "FAILED", error="e" * 600_000, stack=["s" * 2_000], short="x" * 1_000))
-    assert message.event.fields["error"] == "e" * 999 + "…"
-    assert message.event.fields["stack"] == ["s" * 999 + "…"]
-    assert message.event.fields["short"] == "x" * 1_000
+def test_no_message_that_sqs_takes_is_refused_or_cut_for_its_size() -> None:
+    for text, own in largest_messages():
+        assert len(text.encode()) == MIB
+        assert understood(text).event.fields == own
 
 
-def test_a_large_message_that_fits_is_kept_whole() -> None:
-    assert understood(body("chunk", "FAILED", error="e" * 400_000)).event.fields["error"] == "e" * 400_000
+def test_10_000_images_are_taken() -> None:
+    images = [f"http://images.example.org/{number:05d}/{'x' * 20}.tif" for number in range(10_000)]
+    assert understood(body("mosaic", "FINISHED", images=images)).event.fields["images"] == images
 
 
-def test_a_recovered_text_of_characters_that_grow_when_escaped_is_bounded_too() -> None:
-    assert len(encode(understood(unescaped("\x00" * 200_000)).event.fields)) <= MAX_FIELDS_BYTES
+@pytest.mark.parametrize(
+    "text",
+    [
+        body("chunk", "FAILED", error="e" * 5_000_000),
+        body("chunk", "FAILED", **{"k" * 5_000_000: "1"}),
+        body("chunk", "FAILED", error="é" * 2_500_000),
+        body("mosaic", "FINISHED", images=["i" * 2_500_000]),
+        unescaped('"' + "\x00" * 800_000),  # six bytes each, once written
+    ],
+    ids=["text", "key", "é", "images", "control characters"],
+)
+def test_what_sqs_could_never_have_sent_and_no_object_could_hold_is_refused(text: str) -> None:
+    assert "too large" in reason(text)
 
 
-def test_a_finished_mosaics_target_and_images_are_never_cut() -> None:
-    image = "http://images/" + "i" * 2_000
-    message = understood(body("mosaic", "FINISHED", images=[image], log="l" * 600_000))
-    assert (message.event.fields["images"], message.event.fields["target"]) == ([image], TARGET)
-    assert len(message.event.fields["log"]) == 1_000
+@pytest.mark.parametrize(
+    "name",
+    [
+        "jobId",
+        "messageId",
+        "sentAt",
+        "droppedBefore",
+        "tileJson",
+        "attempt",
+        "updatedAt",
+        "history",
+        "catalog",
+    ],
+)
+def test_a_field_with_one_of_our_names_is_dropped(name: str) -> None:
+    text = json.dumps({name: "theirs", "jobId": "j", **fields("chunk", "FAILED", deep={name: 1})})
+    # only where it would stand in our place
+    assert understood(text).event.fields == fields("chunk", "FAILED", deep={name: 1})
 
 
-def test_10_000_images_are_taken_if_they_fit_and_refused_with_a_reason_if_not() -> None:
-    assert len(understood(body("mosaic", "FINISHED", images=["http://images.example.org/1.tif"] * 10_000)).event.fields["images"]) == 10_000  # fmt: skip
-    assert "too large for a status object" in reason(
-        body("mosaic", "FINISHED", images=["http://i/" + "x" * 60] * 10_000)
-    )
+SURROGATES = ["\\ud800", "\\uDFFF", "a\\udc80b", "\\ude00\\ud83d", "\ud800", "\\ud800\udc00"]
 
 
-def test_a_lone_surrogate_is_written_back_as_the_escape_that_it_came_from() -> None:
-    own: dict[str, Any] = dict(understood('{"jobId":"j","stage":"chunk","status":"FAILED","error":"a\\ud800\\\\","\\udfff":1}').event.fields)  # fmt: skip
-    written = encode(own)
-    written.decode("utf-8", "strict")
-    assert json.loads(written) == own
-    assert b"\\ud800" in written
+@pytest.mark.parametrize("written", SURROGATES)
+def test_a_lone_surrogate_is_the_replacement_character(written: str) -> None:
+    text = '{"jobId":"j","stage":"chunk","status":"FAILED","error":"S","list":["S",{"in S":["S"]}],"key S":1}'
+    found = understood(text.replace("S", written)).event.fields
+    # it can be written as UTF-8, and any other reader can read it
+    shown = found["error"]
+    assert found == fields("chunk", "FAILED", error=shown, list=[shown, {f"in {shown}": [shown]}]) | {
+        f"key {shown}": 1
+    }
+    assert "\ufffd" in shown
+    assert json.loads(encode(found).decode()) == found
+    assert b"\\u" not in encode(found)
+
+
+def test_a_surrogate_pair_is_the_character_that_it_stands_for() -> None:
+    text = '{"jobId":"j","stage":"chunk","status":"FAILED","error":"\\ud83d\\ude00 \\\\ud800"}'
+    assert understood(text).event.fields["error"] == "\U0001f600 \\ud800"
+
+
+def test_keys_that_lone_surrogates_made_differ_are_one_and_the_last_counts() -> None:
+    text = '{"jobId":"j","stage":"chunk","status":"STARTED","\\ud800":1,"\\udfff":2,"\\ufffd":3}'
+    assert understood(text).event.fields == fields("chunk", "STARTED") | {"\ufffd": 3}
+
+
+def test_a_lone_surrogate_in_a_recovered_text_or_a_refused_job_id_is_replaced_too() -> None:
+    assert understood(unescaped('a"\ud800')).event.fields["error"] == 'a"\ufffd'
+    assert "\\ufffd" in reason(json.dumps({"jobId": "\ud800", **fields("chunk", "STARTED")}))
+    assert "\\ufffd" in reason(unescaped('a"', "j\ud800"))
 
 
 json_values = st.recursive(
@@ -406,5 +448,5 @@ def test_nothing_but_a_refusal_ever_comes_out_of_a_bad_message(text: str) -> Non
         message = understood(text)
     except InvalidMessage:
         return
-    # AND what is understood can be written as strict JSON
-    assert json.loads(encode(message.event.fields)) == message.event.fields
+    # AND what is understood can be written as strict JSON, in UTF-8
+    assert json.loads(encode(message.event.fields).decode()) == message.event.fields
