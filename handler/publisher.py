@@ -63,10 +63,17 @@ class _Plan:
     status: str  # likewise
     catalog: Mapping[str, Any]  # likewise
     new: frozenset[str]  # the messages that were not known before
-    replaced: str | None  # what was wrong with the stored object, if it is nobody's status object
     notification: Notification | None = None  # what these messages make us tell the catalog
     hindrance: RetryLater | None = None  # why that can't be done now
     stored: StoredObject | None = None  # the object after that
+
+
+@dataclass(frozen=True, slots=True)
+class _Unreadable:
+    """A stored object that gives way to ours."""
+
+    reason: str  # what is wrong with it
+    version: str | None  # which one it is, if S3 said so
 
 
 class CatalogClaimed(RetryLater):
@@ -148,10 +155,11 @@ class Publisher:
 
     def _update_status(self, job: _Job, report: Report) -> _Plan:
         """Write the status, and with it the claim to the notification that it makes due."""
+        unreadable: list[_Unreadable] = []
 
         def change(stored: StoredObject | None) -> tuple[bytes, _Plan]:
             with self._folding:
-                status, plan = self._plan(job, stored)
+                status, plan = self._plan(job, _read(stored, unreadable))
                 return to_json(job.job_id, status, self._tiles_base), plan
 
         update = self._store.update(job.job_id, change, job.time_left)
@@ -163,9 +171,7 @@ class Publisher:
         # The sender's clock may be ahead. CloudWatch gives no percentiles of a metric with a negative value
         # (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricStatistics.html).
         report.lags += [max(0, now - job.events[name].sent_at) for name in plan.new]
-        if plan.replaced:
-            report.outcomes.append(Outcome.REPLACED)
-            self._logger.warning("Stored object replaced", job_id=job.job_id, reason=plan.replaced)
+        self._report_replaced(job, unreadable, update.stored, report)
         self._logger.info(
             "Job status published" if update.written else "Job status unchanged",
             job_id=job.job_id,
@@ -175,12 +181,28 @@ class Publisher:
         )
         return plan
 
-    def _plan(self, job: _Job, stored: StoredObject | None) -> tuple[JobStatus, _Plan]:
-        before, replaced = _read(stored)
+    def _report_replaced(
+        self, job: _Job, unreadable: list[_Unreadable], written: StoredObject, report: Report
+    ) -> None:
+        """Say which object had to give way; the last one, where the write took several attempts."""
+        if not unreadable:
+            return
+        report.outcomes.append(Outcome.REPLACED)
+        # Where versions are kept, what we wrote is a version of its own, and the one before is still there.
+        kept = written.version not in (None, "null")
+        self._logger.warning(
+            "Stored object replaced",
+            job_id=job.job_id,
+            key=self._store.key(job.job_id),
+            version_id=unreadable[-1].version if kept else None,
+            reason=unreadable[-1].reason,
+        )
+
+    def _plan(self, job: _Job, before: JobStatus) -> tuple[JobStatus, _Plan]:
         status = fold(before, job.events.values())
         new = frozenset(job.events).difference(event.message_id for event in before.history)
         decides = deciding(status)
-        plan = _Plan(decides.fields["stage"], decides.fields["status"], status.catalog, new, replaced)
+        plan = _Plan(decides.fields["stage"], decides.fields["status"], status.catalog, new)
         notification = due(job.job_id, status, self._tiles_base)
         # A mosaic FINISHED has the catalog told of what decides. That need not be what it says itself: one
         # that is late shows that another is older than its repeat was taken for, whose message may be gone.
@@ -224,22 +246,25 @@ class Publisher:
                 return released(section, now)
             return settled(section, state, now, said)
 
+        unreadable: list[_Unreadable] = []
+
         def change(stored: StoredObject | None) -> tuple[bytes, None]:
             with self._folding:
                 # The events once more: another writer's overwrite since our first write is mended on the way.
-                status = fold(_read(stored)[0], job.events.values())
+                status = fold(_read(stored, unreadable), job.events.values())
                 catalog: Mapping[str, Any] = status.catalog or plan.catalog
                 if catalog.get("claimedBy") == job.claimant:
                     catalog = settle(catalog)
                 return to_json(job.job_id, replace(status, catalog=catalog), self._tiles_base), None
 
         try:
-            self._store.update(job.job_id, change, job.time_left, plan.stored)
+            update = self._store.update(job.job_id, change, job.time_left, plan.stored)
         except RetryLater as error:
             self._logger.warning(
                 "Catalog's answer not recorded", job_id=job.job_id, state=state, reason=str(error)
             )
             raise failure or error from error
+        self._report_replaced(job, unreadable, update.stored, report)
         if failure:
             raise failure
 
@@ -260,11 +285,12 @@ class Publisher:
         return None
 
 
-def _read(stored: StoredObject | None) -> tuple[JobStatus, str | None]:
-    """Give what is stored, and what is wrong with it if it is nobody's status object."""
+def _read(stored: StoredObject | None, unreadable: list[_Unreadable]) -> JobStatus:
+    """Give what is stored; what is nobody's status object is nothing, and noted."""
     if stored is None:
-        return JobStatus(), None
+        return JobStatus()
     try:
-        return read(stored.body, stored.last_modified), None
+        return read(stored.body, stored.last_modified)
     except UnreadableStatus as error:
-        return JobStatus(), str(error)
+        unreadable.append(_Unreadable(str(error), stored.version))
+        return JobStatus()

@@ -10,13 +10,15 @@ from botocore.exceptions import ClientError
 
 from handler.aws_clients import NO_ANSWER
 from handler.errors import RetryLater
+from handler.job_status import SIZE_LIMIT
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 ATTEMPTS = 12  # at one object, before its messages go back to the queue
 LONGEST_WAIT = 0.4  # seconds between two attempts
-READ_LIMIT = 4 * 1024 * 1024  # bytes; a longer object is nobody's status object, and is not read
+# In bytes: ours, and what an editor may have added. A longer object is nobody's status object, and not read.
+READ_LIMIT = SIZE_LIMIT * 9 // 8
 
 # 412: somebody wrote since we read (or it was us, and the answer was lost). 409: somebody is writing. 404 to
 # an If-Match: somebody deleted it.
@@ -41,6 +43,7 @@ class StoredObject:
     body: bytes  # its content
     etag: str  # what a conditional write names it by
     last_modified: int  # when it was written, in milliseconds since the epoch; 0 for one that we wrote
+    version: str | None = None  # its version, where the bucket has or had versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,9 @@ class StatusStore:
             body, result = change(stored)
             if stored is not None and stored.body == body:
                 return Update(result, stored, written=False, conflicts=conflicts)
-            if written := self._put(key, body, stored, time_left()):
+            etag = stored.etag if stored else None
+            del stored  # megabytes, in each of the threads
+            if written := self._put(key, body, etag, time_left()):
                 return Update(result, written, written=True, conflicts=conflicts)
             # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
             self._sleep(random.uniform(0, min(LONGEST_WAIT, 0.02 * 2**conflicts)))  # noqa: S311 (no secret)
@@ -123,7 +128,9 @@ class StatusStore:
         try:
             answer = s3.get_object(Bucket=self._bucket, Key=key)
             with answer["Body"] as stream:
-                body = stream.read() if answer["ContentLength"] <= READ_LIMIT else b"longer than any of ours"
+                body = (
+                    stream.read() if answer["ContentLength"] <= READ_LIMIT else b'"longer than any of ours"'
+                )
         except ClientError as error:
             if _code(error) == "NoSuchKey":
                 return None
@@ -133,12 +140,13 @@ class StatusStore:
             raise StatusStoreError(f"reading the status object failed: {error}{hint}") from error
         except NO_ANSWER as error:
             raise StatusStoreError(f"reading the status object failed: {error}") from error
-        return StoredObject(body, answer["ETag"], int(answer["LastModified"].timestamp() * 1000))
+        modified = int(answer["LastModified"].timestamp() * 1000)
+        return StoredObject(body, answer["ETag"], modified, answer.get("VersionId"))
 
-    def _put(self, key: str, body: bytes, stored: StoredObject | None, seconds: float) -> StoredObject | None:
+    def _put(self, key: str, body: bytes, etag: str | None, seconds: float) -> StoredObject | None:
         """Write unless somebody else has written since; give what was written."""
         s3 = self._s3(seconds)
-        condition: dict[str, Any] = {"IfMatch": stored.etag} if stored else {"IfNoneMatch": "*"}
+        condition: dict[str, Any] = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
         try:
             answer = s3.put_object(
                 Bucket=self._bucket,
@@ -154,7 +162,7 @@ class StatusStore:
             raise StatusStoreError(f"writing the status object failed: {error}") from error
         except NO_ANSWER as error:
             raise StatusStoreError(f"writing the status object failed: {error}") from error
-        return StoredObject(body, answer["ETag"], 0)
+        return StoredObject(body, answer["ETag"], 0, answer.get("VersionId"))
 
 
 def _code(error: ClientError) -> str:

@@ -196,7 +196,7 @@ def test_of_a_success_and_its_repeat_in_one_batch_one_comes_back(stage: Stage) -
     assert list(failed) in (["other"], ["a"])
 
 
-@pytest.mark.parametrize("order", itertools.permutations(["a", "b", "a-again"]))
+@pytest.mark.parametrize("order", [*itertools.permutations(["a", "b", "a-again"])])
 @pytest.mark.parametrize("refused", [False, True])
 def test_in_whatever_order_a_redriven_success_arrives_the_catalog_ends_with_the_newest(
     stage: Stage, order: tuple[str, ...], refused: bool
@@ -447,14 +447,85 @@ def test_a_notification_is_not_begun_without_the_time_for_it_but_the_status_is_w
     assert stage.section()["state"] == "NOTIFIED"
 
 
-def test_an_object_that_is_not_json_is_logged_and_replaced(
-    stage: Stage, capsys: pytest.CaptureFixture[str]
+def replaced(output: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in output.splitlines()]
+    return [line for line in lines if line["message"] == "Stored object replaced"]
+
+
+@pytest.mark.parametrize("body", [b"\x1f\x8b not json", b"[]", b'{"history": 3}', b"x" * 5_000_000])
+def test_an_object_that_cannot_be_understood_is_replaced_and_the_log_says_which(
+    stage: Stage, capsys: pytest.CaptureFixture[str], body: bytes
 ) -> None:
-    stage.aws.put("status/test-job-status.json", b"\x1f\x8b not json")
+    stage.aws.put("status/test-job-status.json", body)
     assert not stage.publish(event("chunk", "STARTED"))
     assert stage.status()["status"] == "STARTED"
     assert Outcome.REPLACED in stage.report.outcomes
-    assert "Stored object replaced" in capsys.readouterr().out
+    (line,) = replaced(capsys.readouterr().out)
+    assert (line["job_id"], line["key"]) == ("test-job", "status/test-job-status.json")
+    assert line["reason"]
+    assert line.get("version_id") is None
+
+
+def test_the_log_names_the_version_that_a_replaced_object_left_behind(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # GIVEN a bucket with versions, and an object that can't be understood
+    s3, key = stage.aws.s3, {"Bucket": stage.aws.bucket, "Key": "status/test-job-status.json"}
+    s3.put_bucket_versioning(Bucket=stage.aws.bucket, VersioningConfiguration={"Status": "Enabled"})
+    stage.aws.put(key["Key"], b"precious")
+    # WHEN it is replaced
+    assert not stage.publish(event("chunk", "STARTED"))
+    # THEN the log says how to get it back
+    (line,) = replaced(capsys.readouterr().out)
+    assert s3.get_object(**key, VersionId=line["version_id"])["Body"].read() == b"precious"
+
+
+def test_a_replacement_whose_answer_was_lost_is_logged_all_the_same(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.aws.put("status/test-job-status.json", b"not json")
+    stage.proxy.faults.append(Fault("PUT", lose_answer=True))
+    assert not stage.publish(event("chunk", "STARTED"))
+    assert len(replaced(capsys.readouterr().out)) == 1
+
+
+def test_a_bucket_whose_versions_are_suspended_leaves_nothing_behind(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    s3 = stage.aws.s3
+    for state in ("Enabled", "Suspended"):
+        s3.put_bucket_versioning(Bucket=stage.aws.bucket, VersioningConfiguration={"Status": state})
+    stage.aws.put("status/test-job-status.json", b"precious")
+    assert not stage.publish(event("chunk", "STARTED"))
+    (line,) = replaced(capsys.readouterr().out)
+    assert line.get("version_id") is None
+
+
+def test_an_object_that_cannot_be_understood_during_the_post_is_replaced_and_the_log_says_so(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.catalog.answers.append(
+        Answer(200, before=lambda: stage.aws.put("status/test-job-status.json", b"not json"))
+    )
+    assert not stage.publish(finished())
+    assert stage.section()["state"] == "NOTIFIED"
+    (line,) = replaced(capsys.readouterr().out)
+    assert line["key"] == "status/test-job-status.json"
+    assert Outcome.REPLACED in stage.report.outcomes
+
+
+def test_an_object_that_an_editor_saved_keeps_its_history_and_its_success(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.publish(event("chunk", "STARTED", -9, "start"), finished())
+    saved = json.dumps(stage.status(), indent=4).encode("utf-8-sig")
+    stage.aws.put("status/test-job-status.json", saved)
+    # WHEN the next message arrives
+    assert not stage.publish(event("chunk", "FINISHED", -5, "late"))
+    # THEN all that was known still is, the catalog's entry too
+    assert [entry["messageId"] for entry in stage.status()["history"]] == ["start", "late", "done"]
+    assert (stage.status()["status"], stage.section()["state"]) == ("SUCCESS", "NOTIFIED")
+    assert not replaced(capsys.readouterr().out)
 
 
 def test_an_object_of_the_older_system_becomes_the_first_entry(stage: Stage) -> None:

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from handler.aws_clients import SHORTEST_CALL, AwsClients
 from handler.errors import OutOfTime
+from handler.job_status import SIZE_LIMIT
 from handler.status_store import ATTEMPTS, StatusConflict, StatusStore, StatusStoreError, StoredObject
 from tests.conftest import Aws, always
 from tests.integration.fault_proxy import Fault, FaultProxy
@@ -81,6 +82,42 @@ def test_a_first_update_makes_the_object_as_the_api_needs_it(
     assert sent["If-None-Match"] == "*"
     # AND at the cost of one GET and one PUT
     assert [method for method, _ in proxy.requests] == ["GET", "PUT"]
+
+
+def test_the_largest_object_that_the_function_writes_is_read_whole_and_one_beyond_an_editors_additions_is_not(
+    aws: Aws, store: StatusStore
+) -> None:
+    seen: list[bytes] = []
+
+    def look(stored: StoredObject | None) -> tuple[bytes, None]:
+        assert stored
+        seen.append(stored.body)
+        return stored.body, None
+
+    for length in (SIZE_LIMIT - 1, SIZE_LIMIT + 100_000, 5 * 1024 * 1024):
+        aws.put("status/j-status.json", b" " * length)
+        store.update("j", look, forever)
+    assert [len(body) for body in seen[:2]] == [SIZE_LIMIT - 1, SIZE_LIMIT + 100_000]
+    assert b"longer than any of ours" in seen[2]
+
+
+def test_the_version_of_an_object_is_known_where_the_bucket_has_versions(
+    aws: Aws, store: StatusStore
+) -> None:
+    versions: list[str | None] = []
+
+    def note(stored: StoredObject | None) -> tuple[bytes, None]:
+        versions.append(stored.version if stored else "nothing there")
+        return str(len(versions)).encode(), None
+
+    store.update("j", note, forever)
+    assert store.update("j", note, forever).stored.version is None
+    aws.s3.put_bucket_versioning(Bucket=aws.bucket, VersioningConfiguration={"Status": "Enabled"})
+    third = store.update("j", note, forever).stored.version
+    store.update("j", note, forever)
+    assert third
+    assert versions == ["nothing there", None, versions[2], third]
+    assert versions[2] in (None, "null")  # written before there were versions
 
 
 def test_an_update_that_changes_nothing_writes_nothing(proxied: StatusStore, proxy: FaultProxy) -> None:
