@@ -10,7 +10,15 @@ MAX_TARGET_BYTES = 1_100
 
 # Spark writes s3n:// and s3a:// for what everybody else calls s3://. The key is all that follows,
 # `?` and `#` included: to S3 they are ordinary characters.
-_S3_TARGET = re.compile(r"s3[na]?://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]*)(?:/(?P<key>.*))?", re.IGNORECASE)
+_S3_TARGET = re.compile(
+    r"s3[na]?://(?P<bucket>(?!\.+(?:/|$))[A-Za-z0-9._-]+)(?:/(?P<key>.*))?", re.IGNORECASE
+)
+
+# The bucket names that can be part of a host name, as botocore has it (`check_dns_name`): its labels have no
+# other characters, DNS knows no case, and the certificate of *.s3.amazonaws.com covers one label only. Old
+# buckets of us-east-1 have other names
+# (https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html).
+_HOST_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _HTTP_TARGET = re.compile(r"https?://[^\s/?#]+\S*", re.IGNORECASE)
 
 
@@ -36,12 +44,10 @@ def tiles_url(target: object, tiles_base: str | None = None) -> str | None:
     bucket, key = match["bucket"], match["key"]
     if tiles_base is not None:
         base = tiles_base
-    elif "." in bucket:
-        # The wildcard certificate *.s3.amazonaws.com covers one label only
-        # (https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html).
-        base = f"https://s3.amazonaws.com/{bucket}"
-    else:
+    elif _HOST_LABEL.fullmatch(bucket):
         base = f"https://{bucket}.s3.amazonaws.com"
+    else:
+        base = f"https://s3.amazonaws.com/{bucket}"
     return f"{base}/{quote(key)}" if key else base
 
 

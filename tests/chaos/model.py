@@ -18,7 +18,12 @@ SUCCESS = STEPS.index(("mosaic", "FINISHED"))
 
 OLDER_SYSTEM = "older-system"  # the messageId that stands for an object of the older system
 HISTORY = 256  # entries of a history, at the most
-OBJECT_BYTES = 1024 * 1024  # an object stays under it
+OBJECT_BYTES = 4 * 1024 * 1024  # an object stays under it
+
+# What is ours in an object; a message's fields of these names are not kept.
+OURS = frozenset(
+    ("messageId", "sentAt", "attempt", "updatedAt", "history", "catalog", "tileJson", "droppedBefore")
+)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -93,7 +98,10 @@ def tile_url(target: str) -> str:
         base = target
     else:
         bucket, _, key = rest.partition("/")
-        base = f"https://s3.amazonaws.com/{bucket}" if "." in bucket else f"https://{bucket}.s3.amazonaws.com"
+        plain = bucket.replace("-", "x").isalnum() and bucket == bucket.lower()
+        hyphens = bucket.startswith("-") or bucket.endswith("-")
+        host = plain and not hyphens and len(bucket) in range(3, 64)
+        base = f"https://{bucket}.s3.amazonaws.com" if host else f"https://s3.amazonaws.com/{bucket}"
         base += f"/{key}" if key else ""
     return base + "/{z}/{x}/{y}.png"
 
@@ -117,8 +125,7 @@ def view(job_id: str, ordered: Sequence[Sent], written: Mapping[str, Mapping[str
         written: the history's entries by messageId, whose long texts may have been cut.
     """
     decider = decides(ordered)
-    ours = {"messageId", "sentAt", "attempt", "updatedAt", "history", "catalog", "tileJson", "droppedBefore"}
-    top = {name: value for name, value in written[decider.message_id].items() if name not in ours}
+    top = {name: value for name, value in written[decider.message_id].items() if name not in OURS}
     if decider.step == SUCCESS:
         top |= {
             "stage": "COMPLETE",
@@ -137,6 +144,12 @@ def view(job_id: str, ordered: Sequence[Sent], written: Mapping[str, Mapping[str
         "attempt": len(attempts(ordered)),
         "updatedAt": iso(max(message.sent_at for message in ordered)),
     }
+
+
+def essence(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What an entry keeps longest: its step, and where a finished mosaic is and of what."""
+    names = ["stage", "status"] + (["target", "images"] if "images" in fields else [])
+    return {name: fields[name] for name in names if name in fields}
 
 
 def is_same_or_cut(sent: Any, written: Any) -> bool:

@@ -363,9 +363,10 @@ class _Drawer:
         self.jobs[job.job_id] = job
         at = self.random.uniform(0, 0.6) * self.profile.seconds
         for index in range(self.random.randint(2, 8)):
-            error = f"{number}/{index} " + self.random.choice(["x", "\n", '"', "é"]) * self.random.choice(
-                [900, 100_000, 200_000]
-            )
+            text = self.random.choice(
+                ["x" * 3, "\n" * 3, '"' * 3, "é"]
+            )  # escaped, the largest is nearly 1 MiB
+            error = f"{number}/{index} " + text * self.random.choice([300, 35_000, 170_000])
             self._send(at, job.job_id, {"stage": "chunk", "status": "STARTED"})
             self._send(at + 0.01, job.job_id, {"stage": "chunk", "status": "FAILED", "error": error})
             at += self.random.uniform(0, 0.5)

@@ -19,11 +19,9 @@ from handler.tiles import tile_json, tiles_url
         ("s3://oam-tiles/test-job///", "https://oam-tiles.s3.amazonaws.com/test-job"),
         ("s3://oam-tiles/", "https://oam-tiles.s3.amazonaws.com"),
         ("s3://oam-tiles", "https://oam-tiles.s3.amazonaws.com"),
-        # case
-        ("s3://Oam-Tiles/Test-Job", "https://Oam-Tiles.s3.amazonaws.com/Test-Job"),
         # a key is not a URL
-        ("s3://b/a b?c#d%20é", "https://b.s3.amazonaws.com/a%20b%3Fc%23d%2520%C3%A9"),
-        ("s3://b/{z}/{x}", "https://b.s3.amazonaws.com/%7Bz%7D/%7Bx%7D"),
+        ("s3://buk/a b?c#d%20é", "https://buk.s3.amazonaws.com/a%20b%3Fc%23d%2520%C3%A9"),
+        ("s3://buk/{z}/{x}", "https://buk.s3.amazonaws.com/%7Bz%7D/%7Bx%7D"),
         # used as it is
         ("http://tiles.example.org/a", "http://tiles.example.org/a"),
         ("https://Tiles.example.org:8080/A?v=1", "https://Tiles.example.org:8080/A?v=1"),
@@ -35,9 +33,25 @@ def test_a_target_is_served_at(target: str, url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "bucket",
+    ["Oam-Tiles", "oam-tileS", "oam_tiles", "_oam", "oam-tiles-", "-oam-tiles", "oam.tiles", "oam-tiles.", ".oam", "192.168.5.4",
+     "o" * 64, "o" * 255, "oa", "o", "OAM_Tiles.-"],
+)  # fmt: skip
+def test_a_bucket_whose_name_is_no_host_name_is_not_made_one(bucket: str) -> None:
+    """DNS knows no case: what is OAM-Tiles in a host name is the bucket oam-tiles, perhaps another owner's."""
+    assert tiles_url(f"s3://{bucket}/Up") == f"https://s3.amazonaws.com/{bucket}/Up"
+    assert tiles_url(f"s3a://{bucket}") == f"https://s3.amazonaws.com/{bucket}"
+
+
+@pytest.mark.parametrize("bucket", ["oam", "oam-tiles", "0--0", "o" * 63, "xn--oam"])
+def test_a_bucket_whose_name_is_a_lower_case_dns_label_is_a_host_name(bucket: str) -> None:
+    assert tiles_url(f"s3://{bucket}/Up") == f"https://{bucket}.s3.amazonaws.com/Up"
+
+
+@pytest.mark.parametrize(
     "target",
     [None, 3, [], "", "/mnt/tiles", "tiles", "file:///mnt", "ftp://host/a", "s3:/b/k", "s3://", "s3:///k", "s3x://b/k",
-     "s3://key:secret@bucket/k", "s3://-b/k", "http://", "https:///a", "http://a b/", "http://a/b c", "s3://b/a\nb",
+     "s3://key:secret@bucket/k", "s3://../k", "s3://./k", "http://", "https:///a", "http://a b/", "http://a/b c", "s3://b/a\nb",
      "s3://b/\ud800", "s3://b/" + "k" * 1_100, "s3://b/" + "é" * 600],
 )  # fmt: skip
 def test_nobody_could_fetch_tiles_from(target: object) -> None:
