@@ -11,6 +11,10 @@ import pytest
 from botocore.config import Config
 
 from local.aws_server import aws_server
+from tests import processes
+
+# Before any test module is imported: no test is to see what the user has configured.
+processes.enter_clean_environment()
 
 REGION = "us-east-1"
 TOKEN = "s3cret-token"  # of the test catalog
@@ -75,7 +79,7 @@ def aws(aws_url: str) -> Aws:
 @pytest.fixture
 def environment(aws: Aws) -> dict[str, str]:
     """The whole environment of a function that works against these servers, and mocks the catalog."""
-    return {
+    return processes.CLOSED | {
         "PATH": os.environ["PATH"],
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from local.artifact import build, find_python
+from tests import processes
 from tests.bench.cost import batch_of, cost
 from tests.bench.workload import Workload, make_event
 from tests.deploy.translated import TEMPLATE
@@ -68,8 +69,8 @@ class Process:
     """A process that takes a JSON command a line, and answers with one."""
 
     def __init__(self, command: list[str], environment: dict[str, str]) -> None:
-        self._process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        self._process = processes.start(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         self.pid = self._process.pid
         self.first = self._line()
@@ -266,7 +267,7 @@ def cold_start(stage: Stage, repeats: int, scratch: Path) -> None:
     client.mkdir()
     python, environment = runtime_client(client)
     (stage.artifact / "bare.py").write_text((Path(__file__).parent / "bare.py").read_text())
-    subprocess.run(
+    processes.run(
         [python, "-m", "compileall", "-q", "--invalidation-mode=unchecked-hash", "bare.py"],
         cwd=stage.artifact,
         check=True,
@@ -498,7 +499,7 @@ def main() -> int:
         build(scratch / "artifact")
         (scratch / "boto3").mkdir()
         install(scratch / "boto3", "boto3", "s3transfer")  # for the others
-        with Process([sys.executable, "-m", "tests.bench.server"], dict(os.environ)) as server:
+        with Process([sys.executable, "-m", "tests.bench.server"], processes.environment()) as server:
             urls = json.loads(server.first)
             stage = Stage(
                 server, scratch / "artifact", find_python() or sys.executable, environment(urls, scratch)

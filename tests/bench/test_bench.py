@@ -1,7 +1,6 @@
 """What the benchmark compares is equal work: the subjects' results and requests, with no clock looked at."""
 
 import json
-import os
 import sys
 import urllib.error
 import urllib.request
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests import processes
 from tests.bench.cost import batch_of, cost
 from tests.bench.run import BATCH_SIZES, CHOICES, SUBJECTS, Process, default, environment
 from tests.bench.workload import Workload, make_event
@@ -45,7 +45,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    with Process([sys.executable, "-m", "tests.bench.server"], dict(os.environ)) as server:
+    with Process([sys.executable, "-m", "tests.bench.server"], processes.environment()) as server:
         yield Bench(server, environment(json.loads(server.first), tmp_path))
 
 

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests import processes
 from tests.chaos import worker
 from tests.chaos.aws import API, BEFORE, S3, SQS, s3_fault, sqs_fault
 from tests.chaos.catalog import Catalog, catalog_fault
@@ -84,17 +85,12 @@ class Nursery:
         self._lock = asyncio.Lock()
 
     async def start(self, log: Path) -> dict[str, Any]:
-        environment = {
-            "PATH": os.environ.get("PATH", ""),
-            "PYTHONPATH": str(ROOT),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "HOME": str(log.parent),
-        } | ({worker.SABOTAGE: self._sabotage} if self._sabotage else {})
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tests.chaos.worker",
-            cwd=ROOT,
+        environment = processes.environment(PYTHONDONTWRITEBYTECODE="1", HOME=str(log.parent)) | (
+            {worker.SABOTAGE: self._sabotage} if self._sabotage else {}
+        )
+        self.process = await processes.start_for_asyncio(
+            [sys.executable, "-m", "tests.chaos.worker"],
+            cwd=log.parent,
             env=environment,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

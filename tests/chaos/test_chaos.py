@@ -2,14 +2,13 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.chaos.harness import ROOT
+from tests import processes
 from tests.chaos.schedule import PROFILES, draw
 from tests.chaos.worker import SABOTAGE
 
@@ -17,10 +16,7 @@ from tests.chaos.worker import SABOTAGE
 def run(directory: Path, *arguments: str, sabotage: str | None = None) -> tuple[int, dict[str, Any], str]:
     """Run the command; give its exit code, its report and what it printed."""
     report = directory / "report.json"
-    environment = {name: value for name, value in os.environ.items() if name != SABOTAGE}
-    if sabotage:
-        environment[SABOTAGE] = sabotage
-    done = subprocess.run(
+    done = processes.run(
         [
             sys.executable,
             "-m",
@@ -31,12 +27,8 @@ def run(directory: Path, *arguments: str, sabotage: str | None = None) -> tuple[
             "--logs",
             str(directory / "logs"),
         ],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
+        env=processes.environment(**({SABOTAGE: sabotage} if sabotage else {})),
         timeout=300,
-        check=False,
     )
     printed = done.stdout + done.stderr
     return done.returncode, json.loads(report.read_text()) if report.exists() else {}, printed

@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from samcli.local.lambdafn.env_vars import EnvironmentVariables
 from handler.settings import read_settings
 from local.artifact import SERVICES, build, describe, find_python
 from local.embedded import BUCKET, PORT, PREFIX
+from tests import processes
 from tests.conftest import TOKEN, Aws
 from tests.deploy.translated import ROOT, Stack
 from tests.integration.scripted_catalog import ScriptedCatalog
@@ -35,14 +34,7 @@ def hashes(folder: Path) -> dict[str, str]:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build with sam, as `make build` does, but elsewhere."""
     target = tmp_path_factory.mktemp("sam")
-    done = subprocess.run(
-        [ROOT / ".venv/bin/sam", "build", "--build-dir", target / "build"],
-        cwd=ROOT,
-        env={**os.environ, "SAM_CLI_TELEMETRY": "0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = processes.run([ROOT / ".venv/bin/sam", "build", "--build-dir", target / "build"], cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return target / "build" / "StatusPublisher"
 
@@ -160,13 +152,8 @@ def test_the_built_artifact_does_with_every_event_file_what_the_sources_do(
             ours = environment | {"OAM_STATUS_BUCKET": buckets["a"]}
             theirs = environment | {"OAM_STATUS_BUCKET": buckets["b"]}
             # WHEN both get the event
-            done = subprocess.run(
-                [sys.executable, "-c", IN_PROCESS, event],
-                env=ours,
-                cwd=ROOT,
-                capture_output=True,
-                text=True,
-                check=True,
+            done = processes.run(
+                [sys.executable, "-c", IN_PROCESS, event], env=ours | {"PYTHONPATH": str(ROOT)}, check=True
             )
             with LambdaRuntime(built, theirs | path, tmp_path, python) as function:
                 answer = function.invoke(json.loads(event.read_text()))
@@ -182,9 +169,7 @@ def test_it_is_the_artifacts_own_packages_and_bytecode_that_run(
     python, path = runtime
     code = "import handler.app as app, botocore, requests, sys; print(*(m.__cached__ for m in (app, botocore, requests)))"
     command = [python, "-c", code]
-    done = subprocess.run(
-        command, cwd=built, env=environment | path, capture_output=True, text=True, check=True
-    )
+    done = processes.run(command, cwd=built, env=environment | path, check=True)
     used = [Path(name) for name in done.stdout.split()]
     assert len(used) == 3
     assert all(name.is_relative_to(built) for name in used)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from handler.job_status import JobStatus, fold, to_json
 from handler.messages import parse
 from handler.notification import CatalogState, claimed, due, settled
 from handler.settings import DEFAULT_CATALOG_URL
+from tests import processes
 from tests.bench.run import as_table
 from tests.deploy.translated import TEMPLATE
 from tests.factories import NOON, event
@@ -53,7 +53,7 @@ def test_the_status_object_shown_is_what_the_function_writes() -> None:
 
 
 def test_every_make_target_shown_exists_and_make_alone_lists_it() -> None:
-    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = processes.run(["make"], cwd=ROOT, check=True).stdout
     targets = set(re.findall(r"^  (\S+)", listed, re.MULTILINE))
     shown = set(
         re.findall(r"\bmake ([a-z][a-z-]+)", " ".join(re.findall(r"`[^`]+`|```.*?```", README, re.DOTALL)))
@@ -99,7 +99,7 @@ def test_the_benchmark_shown_is_the_one_that_was_measured() -> None:
 
 
 def test_no_file_names_a_package_index() -> None:
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    tracked = processes.run(["git", "ls-files"], cwd=ROOT, check=True).stdout
     hosts = ("pypi" + ".org", "python" + "hosted", "npm" + "js.org", "deb.debian" + ".org")
     for name in tracked.splitlines():
         content = (ROOT / name).read_bytes() if (ROOT / name).is_file() else b""

@@ -19,6 +19,7 @@ from handler.aws_clients import SHORTEST_CALL, AwsClients
 from handler.errors import OutOfTime
 from handler.job_status import SIZE_LIMIT
 from handler.status_store import ATTEMPTS, StatusConflict, StatusStore, StatusStoreError, StoredObject
+from tests import processes
 from tests.conftest import Aws, always
 from tests.integration.fault_proxy import Fault, FaultProxy
 
@@ -397,16 +398,18 @@ for number in range(count):
 
 def test_processes_that_publish_one_job_at_once_lose_no_event(aws: Aws, environment: dict[str, str]) -> None:
     # GIVEN five processes, each with 12 messages of the same job
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITER, f"p{number}", "12"], env=environment, stdout=subprocess.PIPE
+    writers = [
+        processes.start(
+            [sys.executable, "-c", WRITER, f"p{number}", "12"],
+            env=environment | {"PYTHONPATH": str(processes.ROOT)},
+            stdout=subprocess.PIPE,
         )
         for number in range(5)
     ]
     # WHEN all publish at once
-    outputs = [process.communicate(timeout=90)[0].decode() for process in processes]
+    outputs = [process.communicate(timeout=90)[0] for process in writers]
     # THEN each succeeded, every event is in the history, and there was a contest
-    assert [process.returncode for process in processes] == [0] * 5
+    assert [process.returncode for process in writers] == [0] * 5
     history = json.loads(aws.get("status/shared-status.json"))["history"]
     assert sorted(entry["by"] for entry in history) == sorted(
         f"p{p}-{n:03d}" for p in range(5) for n in range(12)

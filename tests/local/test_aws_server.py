@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from local.aws_server import aws_server
 from local.embedded import s3_client
+from tests import processes
 from tests.conftest import Aws
 
 
@@ -76,7 +77,7 @@ def test_a_taken_port_is_an_error_and_does_not_end_the_process() -> None:
 def test_as_a_process_of_its_own_it_says_its_url_and_ends_on_a_signal(number: signal.Signals) -> None:
     # GIVEN the server as a process
     command = [sys.executable, "-m", "local.aws_server"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with processes.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             assert process.stdout
             url = process.stdout.readline().strip()

@@ -4,9 +4,10 @@ import json
 import os
 import pty
 import re
-import subprocess
 import sys
 from pathlib import Path
+
+from tests import processes
 
 ESCAPE = "\x1b"
 
@@ -15,6 +16,7 @@ import sys
 from dataclasses import replace
 from local.demo import main
 from local.scenario import SCENARIO, Expected
+from tests import processes
 wrong = replace(SCENARIO.jobs[2], expected=Expected("chunk", "FAILED", error="another error"))
 sys.exit(main(replace(SCENARIO, jobs=(wrong, *SCENARIO.jobs[3:]), poison=SCENARIO.poison[:1])))
 """
@@ -22,7 +24,7 @@ sys.exit(main(replace(SCENARIO, jobs=(wrong, *SCENARIO.jobs[3:]), poison=SCENARI
 
 def test_it_ends_well_and_a_pipe_gets_plain_lines(tmp_path: Path) -> None:
     # GIVEN an environment that points elsewhere
-    environment = os.environ | {
+    environment = processes.environment() | {
         "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
         "AWS_PROFILE": "nobody",
         "HTTP_PROXY": "http://127.0.0.1:9",
@@ -34,7 +36,7 @@ def test_it_ends_well_and_a_pipe_gets_plain_lines(tmp_path: Path) -> None:
 
     # WHEN the demo runs in a pipe
     command = [sys.executable, "-m", "local.demo", "--seed", "3", "--log", str(log)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    run = processes.run(command, env=environment)
 
     # THEN everything ended as it must, in plain lines, and the function's log is in its file alone
     assert (run.returncode, run.stderr) == (0, "")
@@ -54,7 +56,7 @@ def test_a_wrong_expectation_is_told_and_exits_1(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WITH_A_WRONG_EXPECTATION, "--log", str(tmp_path / "demo.log")]
 
     # WHEN the demo runs
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    run = processes.run(command)
 
     # THEN it says what is wrong, and that alone
     assert (run.returncode, run.stderr) == (1, "")
@@ -67,10 +69,10 @@ def test_a_terminal_gets_a_table(tmp_path: Path) -> None:
     # GIVEN a terminal
     main, terminal = pty.openpty()
     command = [sys.executable, "-m", "local.demo", "--log", str(tmp_path / "demo.log")]
-    environment = os.environ | {"TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
+    environment = processes.environment(TERM="xterm", COLUMNS="120", LINES="40")
 
     # WHEN the demo runs in it
-    with subprocess.Popen(command, stdout=terminal, stderr=terminal, env=environment) as process:
+    with processes.start(command, stdout=terminal, stderr=terminal, env=environment) as process:
         os.close(terminal)
         shown = b""
         while True:
@@ -97,7 +99,7 @@ def test_a_log_that_cannot_be_written_is_told_without_a_traceback(tmp_path: Path
     command = [sys.executable, "-m", "local.demo", "--log", str(tmp_path)]
 
     # WHEN the demo runs
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    run = processes.run(command)
 
     # THEN it says so
     assert run.returncode == 1

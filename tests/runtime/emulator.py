@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from local.artifact import find_python
+from tests import processes
 from tests.deploy.translated import ROOT
 
 
@@ -54,13 +55,14 @@ def install(target: Path, *names: str) -> None:
     lock = target / "lock.txt"
     lock.write_text("".join(pin for some in pins for pin in some))
     platforms = [f"--platform=manylinux{tag}_{platform.machine()}" for tag in ("_2_28", "_2_17", "2014")]
-    subprocess.run(
+    processes.run(
         [
             *(sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"),
             *("--only-binary=:all:", "--python-version=3.13", *platforms, "--platform=any"),
             *(f"--target={target}", f"--requirement={lock}"),
         ],
         check=True,
+        capture_output=False,
     )
 
 
@@ -115,7 +117,7 @@ class LambdaRuntime:
             self.handler,
         ]
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
+            self.process = processes.start(
                 command, cwd=self.folder, env=self.environment, stdout=log, stderr=subprocess.STDOUT
             )
         end = time.monotonic() + 20
