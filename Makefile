@@ -32,8 +32,8 @@ start: setup ## Poll the queue that .env names; with nothing configured, run an 
 
 .PHONY: send
 send: setup ## Put an event file's messages on the local queue, or a stack's: make send EVENT=events/... STACK=...
-	@$(BIN)/python -m local.send $(or $(EVENT),$(error Say which event: make send EVENT=events/full-job.json)) $(if $(STACK),\
-		--bodies | xargs -0 -n 1 $(SAM) remote invoke StatusQueue --stack-name $(STACK) --event,$(ARGS))
+	@$(BIN)/python -m local.send $(or $(EVENT),$(error Say which event: make send EVENT=events/full-job.json)) \
+		$(if $(STACK),--stack '$(STACK)' --sam '$(SAM)') $(ARGS)
 
 .PHONY: show
 show: setup ## Print all local jobs, or one job's status object: make show JOB=test-job
@@ -44,8 +44,8 @@ dead-letters: setup ## List what is in the dead-letter queue, each message with 
 	@$(BIN)/python -m local.dead_letters $(ARGS)
 
 .PHONY: redrive
-redrive: setup ## Send the dead letters back to the queue: make redrive RATE=50 (messages a second)
-	@$(BIN)/python -m local.redrive $(if $(RATE),--rate $(RATE)) $(ARGS)
+redrive: setup ## Send the dead letters back to the queue: make redrive RATE=50 (messages a second) ALL=1 (poison too)
+	@$(BIN)/python -m local.redrive $(if $(RATE),--rate $(RATE)) $(if $(ALL),--all) $(ARGS)
 
 .PHONY: events
 events: setup ## Write events/*.json again

@@ -1,34 +1,37 @@
 """`make dead-letters`: lists what is in the dead-letter queue, and why; all of it stays there.
 
-Of the queue that .env or the environment names; else of `make start`'s embedded stack. A message is validated
-again, as the function did it. Of a valid one the status object may tell what the catalog said.
+Of the stack that .env or the environment names (it needs OAM_STATUS_SQS_QUEUE_URL, OAM_STATUS_BUCKET and
+OAM_STATUS_PREFIX); else of `make start`'s embedded stack. A message is validated again, as the function did
+it. Of a valid one the status object may tell what the catalog said. To look at a message makes it invisible
+to others meanwhile, and counts as a receive, which does no harm there.
 """
 
 import argparse
 import json
+import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from handler.job_status import iso
-from handler.messages import InvalidMessage, parse
-from handler.status_store import StatusStore
-from local.configuration import load_env_file
+from handler.messages import parse
+from local.configuration import MISCONFIGURED, ConfigurationError, Part, Target, find_stack
 from local.embedded import PORT
-from local.queues import NoQueue, attribute, find_dead_letter_queue, find_queue
-from local.show import find_bucket
+from local.jobs import Found, find_job
+from local.letters import Hand, Letter, refusal
+from local.queues import NoQueue, count, find_dead_letter_queue
+from local.text import as_text
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
 LOOKING = 120  # seconds for which a message is invisible to others while we look at it, at the most
 
-# Gives a job's status object, or nothing where there is none.
-StatusOf = Callable[[str], Mapping[str, Any]]
+# Gives a job's status object, as it was found.
+StatusOf = Callable[[str], Found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,33 +55,54 @@ def main() -> int:
     """List.
 
     Returns:
-        The exit code: 0, also where there is nothing to list; 1 if the queue can't be read.
+        The exit code: 0, also where there is nothing to list; 1 if the queue can't be read; 2 if it is not
+        clear which stack is meant.
     """
     parser = argparse.ArgumentParser(prog="python -m local.dead_letters", description=__doc__)
     parser.add_argument("--limit", type=int, default=100, help="how many to list (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="a JSON object for each, with the whole body")
     parser.add_argument("--port", type=int, default=PORT, help="of the embedded stack (default: %(default)s)")
     arguments = parser.parse_args()
-    load_env_file()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
-        sqs, queue_url = find_queue(arguments.port)
-        url, _ = find_dead_letter_queue(sqs, queue_url)
-        count = int(attribute(sqs, url, "ApproximateNumberOfMessages"))
-        letters = read_dead_letters(sqs, url, _status_of(*find_bucket(arguments.port)), arguments.limit)
+        target = find_stack(Part.QUEUE | Part.BUCKET, arguments.port)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return MISCONFIGURED
+    try:
+        _list(target, arguments.limit, as_json=arguments.json)
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 1
     except NoQueue as error:
         print(error, file=sys.stderr)
         return 1
-    except (BotoCoreError, ClientError, ValueError) as error:
-        print(f"Reading the dead-letter queue failed: {error}", file=sys.stderr)
+    except (BotoCoreError, ClientError) as error:
+        print(f"Reading the dead-letter queue failed: {target.explain(error)}", file=sys.stderr)
         return 1
-    for letter in sorted(letters, key=lambda letter: letter.sent_at):
-        print(_as_json(letter) if arguments.json else _as_text(letter))
-    more = max(0, count - len(letters))
+    return 0
+
+
+def _list(target: Target, limit: int, *, as_json: bool) -> None:
+    url, _ = find_dead_letter_queue(target.sqs, target.queue_url)
+    counts = count(target.sqs, url)
+    letters = read_dead_letters(
+        target.sqs, url, lambda job_id: find_job(target.s3, target.bucket, target.prefix, job_id), limit
+    )
+    for letter in letters:
+        print(
+            _as_json(letter)
+            if as_json
+            else as_text(letter.sent_at, letter.message_id, letter.body, letter.reason)
+        )
+    more = max(0, counts.visible - len(letters))
     print(
         f"{len(letters)} in the dead-letter queue" + (f", and about {more} more (--limit)" if more else ""),
         file=sys.stderr,
     )
-    return 0
+    if counts.in_flight:
+        print(counts.in_flight_text, file=sys.stderr)
 
 
 def read_dead_letters(
@@ -95,71 +119,30 @@ def read_dead_letters(
         limit: how many to read.
 
     Returns:
-        What is there.
+        What is there, the oldest first.
     """
-    letters: dict[str, DeadLetter] = {}
-    receipts: list[str] = []
-    try:
-        while len(letters) < limit:
-            messages = sqs.receive_message(
-                QueueUrl=queue_url,
-                MaxNumberOfMessages=min(10, limit - len(letters)),
-                MessageSystemAttributeNames=["SentTimestamp"],
-                VisibilityTimeout=LOOKING,
-                WaitTimeSeconds=1,  # long polling asks all of SQS's servers, a short poll some
-            ).get("Messages", [])
-            receipts += [message["ReceiptHandle"] for message in messages]
-            new = [message for message in messages if message["MessageId"] not in letters]
-            if not new:  # nothing there, or all over again
-                break
-            for message in new:
-                sent = message["Attributes"]["SentTimestamp"]
-                reason = _reason(message["MessageId"], sent, message["Body"], status_of)
-                letters[message["MessageId"]] = DeadLetter(
-                    message["MessageId"], int(sent), message["Body"], reason
-                )
-    finally:
-        for some in (receipts[start : start + 10] for start in range(0, len(receipts), 10)):
-            sqs.change_message_visibility_batch(
-                QueueUrl=queue_url,
-                Entries=[
-                    {"Id": str(number), "ReceiptHandle": receipt, "VisibilityTimeout": 0}
-                    for number, receipt in enumerate(some)
-                ],
-            )
-    return list(letters.values())
+    letters: list[DeadLetter] = []
+    with Hand(sqs, queue_url, LOOKING) as hand:
+        while taken := hand.take(limit - len(letters)):
+            letters += [
+                DeadLetter(letter.message_id, letter.sent_at, letter.body, _reason(letter, status_of))
+                for letter in taken
+            ]
+    if hand.not_put_back:
+        print(f"{hand.not_put_back} of them are visible again within {LOOKING} seconds.", file=sys.stderr)
+    return sorted(letters, key=lambda letter: letter.sent_at)
 
 
-def _reason(message_id: str, sent_timestamp: str, body: str, status_of: StatusOf) -> str:
-    try:
-        job_id = parse(message_id, sent_timestamp, body).job_id
-    except InvalidMessage as error:
-        return str(error)
-    answer = status_of(job_id).get("catalog", {}).get("error")
-    if answer:
-        return f"a valid message; of job {job_id} the catalog said: {answer}"
-    return "a valid message; the function's log says why it failed"
-
-
-def _status_of(s3: "S3Client", bucket: str, prefix: str) -> StatusOf:
-    store = StatusStore(lambda _: s3, bucket, prefix)
-
-    def status_of(job_id: str) -> Mapping[str, Any]:
-        try:
-            status = json.loads(s3.get_object(Bucket=bucket, Key=store.key(job_id))["Body"].read())
-        except (ClientError, ValueError):  # none, none that we may read, or none that is JSON
-            return {}
-        return status if isinstance(status, dict) else {}
-
-    return status_of
-
-
-def _as_text(letter: DeadLetter) -> str:
-    body = json.dumps(letter.body, ensure_ascii=False)  # on one line, and no control characters
-    return (
-        f"{iso(letter.sent_at)}  {letter.message_id}\n"
-        f"    {body if len(body) <= 120 else body[:119] + '…'}\n    {letter.reason}"
-    )
+def _reason(letter: Letter, status_of: StatusOf) -> str:
+    if reason := refusal(letter):
+        return reason
+    job_id = parse(letter.message_id, str(letter.sent_at), letter.body).job_id
+    found = status_of(job_id)
+    catalog = (found.status or {}).get("catalog")
+    if isinstance(catalog, dict) and catalog.get("error"):
+        return f"a valid message; of job {job_id} the catalog said: {catalog['error']}"
+    hint = f" (the status object of job {job_id}: {found.problem})" if found.problem else ""
+    return f"a valid message; the function's log says why it failed{hint}"
 
 
 def _as_json(letter: DeadLetter) -> str:

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local.dead_letters import DeadLetter, read_dead_letters
 from local.embedded import BUCKET, PREFIX, Stack, embedded_stack, leave_aws
 from local.event_source_mapping import Delivery, EventSourceMapping, Handler, Record
-from local.jobs import read_jobs, timeline
+from local.jobs import find_job, read_jobs, timeline
 from local.scenario import SCENARIO, Job, Scenario
 from local.screen import Screen
 from local.verdict import Verdict, judge_catalog, judge_dead_letters, judge_job, judge_strangers
@@ -89,7 +89,7 @@ def _run(scenario: Scenario, rng: random.Random, screen: Screen) -> int:
 
         jobs = read_jobs(stack.s3, BUCKET, PREFIX)
         dead_letters = read_dead_letters(
-            stack.sqs, stack.dead_letter_queue_url, lambda job_id: jobs.get(job_id, {})
+            stack.sqs, stack.dead_letter_queue_url, lambda job_id: find_job(stack.s3, BUCKET, PREFIX, job_id)
         )
         for job in scenario.jobs:
             _show_timeline(job, jobs.get(job.job_id, {}), screen)

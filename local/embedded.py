@@ -23,6 +23,7 @@ BUCKET = "oam-status"
 PREFIX = "status"
 QUEUE = "oam-status"
 DEAD_LETTER_QUEUE = "oam-status-dead-letters"
+ACCOUNT = "123456789012"  # moto's
 
 _REGION = "us-east-1"
 _KEY = "embedded"  # moto takes any credentials

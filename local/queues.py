@@ -1,15 +1,8 @@
-"""The queue that is meant, and its dead-letter queue."""
+"""A queue's dead-letter queue, and how many messages are in a queue."""
 
 import json
-import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import boto3
-from botocore.exceptions import EndpointConnectionError
-
-from local.aws_server import HOST
-from local.configuration import region
-from local.embedded import QUEUE, leave_aws, sqs_client
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -19,25 +12,27 @@ class NoQueue(Exception):
     """Raised when there is no such queue; its text is for the person who asked."""
 
 
-def find_queue(port: int) -> tuple["SQSClient", str]:
-    """Give the queue that the environment names, else the embedded stack's: a client and its URL.
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many messages are in a queue, as far as SQS knows.
 
-    Args:
-        port: of the embedded stack.
-
-    Raises:
-        NoQueue: when no embedded stack runs.
+    Attributes:
+        visible: those that can be received now.
+        in_flight: those that were received and come back when their time is over.
+        visibility_timeout: how long that is in seconds, unless another time was asked for at the receive.
     """
-    queue_url = os.environ.get("OAM_STATUS_SQS_QUEUE_URL", "").strip()
-    if queue_url:
-        return boto3.client("sqs", region_name=region(os.environ)), queue_url
-    leave_aws()
-    url = f"http://{HOST}:{port}"
-    sqs = sqs_client(url)
-    try:
-        return sqs, sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"]
-    except EndpointConnectionError as error:
-        raise NoQueue(f"Nothing listens at {url}. `make start` in another terminal starts it.") from error
+
+    visible: int
+    in_flight: int
+    visibility_timeout: int
+
+    @property
+    def in_flight_text(self) -> str:
+        """Say what is in flight, in a sentence."""
+        return (
+            f"{self.in_flight} in flight (received and not visible, as by a look in the console):"
+            f" they come back within {self.visibility_timeout} seconds."
+        )
 
 
 def find_dead_letter_queue(sqs: "SQSClient", queue_url: str) -> tuple[str, str]:
@@ -46,7 +41,7 @@ def find_dead_letter_queue(sqs: "SQSClient", queue_url: str) -> tuple[str, str]:
     Raises:
         NoQueue: when it has none.
     """
-    policy = attribute(sqs, queue_url, "RedrivePolicy")
+    policy = attributes(sqs, queue_url, "RedrivePolicy").get("RedrivePolicy")
     if not policy:
         raise NoQueue(f"{queue_url} has no dead-letter queue.")
     arn: str = json.loads(policy)["deadLetterTargetArn"]
@@ -54,7 +49,14 @@ def find_dead_letter_queue(sqs: "SQSClient", queue_url: str) -> tuple[str, str]:
     return sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"], arn
 
 
-def attribute(sqs: "SQSClient", queue_url: str, name: str) -> str:
-    """Give a queue's attribute; nothing if it does not have it."""
-    answer = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=[name])  # type: ignore[list-item]
-    return answer.get("Attributes", {}).get(name, "")  # type: ignore[call-overload,no-any-return]
+def count(sqs: "SQSClient", queue_url: str) -> Counts:
+    """Count a queue's messages, those in flight too."""
+    names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "VisibilityTimeout")
+    found = attributes(sqs, queue_url, *names)
+    return Counts(*(int(found[name]) for name in names))
+
+
+def attributes(sqs: "SQSClient", queue_url: str, *names: str) -> dict[str, str]:
+    """Give those of a queue's attributes that it has."""
+    answer = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=list(names))  # type: ignore[arg-type]
+    return {str(name): value for name, value in answer.get("Attributes", {}).items()}

@@ -1,154 +1,142 @@
 """`make redrive`: sends what is in the dead-letter queue back to the queue, and shows how far it is.
 
-For the queue that .env or the environment names; else for `make start`'s embedded stack. With SQS's own
-StartMessageMoveTask; on a server without that call (moto) message by message from here. What comes back has
-new messageIds and new times; the function is made for that. Ctrl-C ends it; what has moved has moved.
+For the queue that .env or the environment names (OAM_STATUS_SQS_QUEUE_URL); else for `make start`'s embedded
+stack. What the function would refuse again stays where it is, and is listed; the others are sent and then
+deleted one by one, the oldest first. With --all everything moves, by SQS's own move, until as many have moved
+as there were at the start; on a server without that call (moto) one by one from here, which is said. What
+comes back has new messageIds and new times; the function is made for that. To look at a letter makes it
+invisible to others for a while, and counts as a receive, which does no harm there. Ctrl-C ends it; what has
+moved has moved.
 """
 
 import argparse
+import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from itertools import islice
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from collections.abc import Callable
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.configuration import load_env_file
+from local.configuration import MISCONFIGURED, ConfigurationError, Part, Target, find_stack
+from local.confirm import NoTerminal, ask, check_can_ask
 from local.embedded import PORT
-from local.queues import NoQueue, attribute, find_dead_letter_queue, find_queue
+from local.letters import Letter, refusal
+from local.move_by_hand import HOLD, Keep, Kept, Moved, Way, move_one_by_one
+from local.move_task import FASTEST, MoveFailed, UnknownCall, move_all
+from local.queues import Counts, NoQueue, attributes, count, find_dead_letter_queue
+from local.text import as_text
 
-if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
-
-FASTEST = 500  # messages a second: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_StartMessageMoveTask.html
-
-Progress = Callable[[int, int], None]  # told how many have moved, of how many
-
-
-class RedriveFailed(Exception):
-    """Raised when SQS ended the move before all messages had moved."""
+_PAUSE = 1.0  # seconds between two lines of progress
 
 
 def main() -> int:
     """Redrive.
 
     Returns:
-        The exit code: 0 if all that was there has moved, else 1.
+        The exit code: 0 if all is moved but what the function would refuse again; 1 if not, or if any is in
+        flight; 2 if it is not clear which stack is meant, or there is nobody to ask.
     """
     parser = argparse.ArgumentParser(prog="python -m local.redrive", description=__doc__)
     parser.add_argument(
-        "--rate", type=_rate, help=f"messages a second, up to {FASTEST} (default: as fast as SQS likes)"
+        "--rate", type=_rate, help=f"messages a second, up to {FASTEST} (default: as fast as it goes)"
     )
+    parser.add_argument(
+        "--all", action="store_true", help="what the function would refuse again too, by SQS's own move"
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--port", type=int, default=PORT, help="of the embedded stack (default: %(default)s)")
     arguments = parser.parse_args()
-    load_env_file()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
-        sqs, queue_url = find_queue(arguments.port)
-        moved = redrive(sqs, queue_url, arguments.rate, show_progress)
+        target = find_stack(Part.QUEUE, arguments.port)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return MISCONFIGURED
+    yes = arguments.yes or target.is_embedded
+    try:
+        check_can_ask(yes=yes)
+        return _redrive(target, everything=arguments.all, rate=arguments.rate, yes=yes)
     except KeyboardInterrupt:
         print("Stopped. `make redrive` goes on with what is left.", file=sys.stderr)
-        return 1
-    except (NoQueue, RedriveFailed) as error:
+    except NoTerminal as error:
         print(error, file=sys.stderr)
-        return 1
+        return MISCONFIGURED
+    except (NoQueue, MoveFailed) as error:
+        print(error, file=sys.stderr)
     except (BotoCoreError, ClientError) as error:
-        print(f"The redrive failed: {error}", file=sys.stderr)
+        print(f"The redrive failed: {target.explain(error)}", file=sys.stderr)
+    return 1
+
+
+def _redrive(target: Target, *, everything: bool, rate: int | None, yes: bool) -> int:
+    dead_letter_url, arn = find_dead_letter_queue(target.sqs, target.queue_url)
+    counts = count(target.sqs, dead_letter_url)
+    if counts.visible:
+        plan = f"{counts.visible} dead letters of {dead_letter_url} go back to {target.queue_url}"
+        plan += ", all of them." if everything else "; what the function would refuse again stays."
+        if not target.is_embedded and not ask(plan, yes=yes):
+            return 1
+        moved = _move(target, dead_letter_url, arn, counts, everything=everything, rate=rate)
+        _report(moved, counts, target.queue_url)
+    elif not counts.in_flight:
+        print("The dead-letter queue is empty.")
+    if counts.in_flight:
+        print(counts.in_flight_text, file=sys.stderr)
         return 1
-    print(f"Moved {moved} messages back to {queue_url}" if moved else "The dead-letter queue is empty.")
     return 0
 
 
-def show_progress(moved: int, total: int) -> None:
-    """Print a line."""
-    print(f"    moved {moved} of {total}", flush=True)
+def _move(
+    target: Target, dead_letter_url: str, arn: str, counts: Counts, *, everything: bool, rate: int | None
+) -> Moved:
+    progress = _Progress()
+    if everything:
+        try:
+            return Moved(move_all(target.sqs, arn, counts.visible, rate, progress), [], 0)
+        except UnknownCall as error:
+            print(f"This server has no move of its own ({error}): moving one by one.", file=sys.stderr)
+    own_arn = attributes(target.sqs, target.queue_url, "QueueArn")["QueueArn"]
+    keep = _keep(own_arn, everything=everything)
+    way = Way(dead_letter_url, target.queue_url, rate)
+    return move_one_by_one(target.sqs, way, counts.visible, keep, progress)
 
 
-def redrive(
-    sqs: "SQSClient", queue_url: str, rate: int | None, progress: Progress, interval: float = 1.0
-) -> int:
-    """Move all dead letters back to their queue.
+def _keep(queue_arn: str, *, everything: bool) -> Keep:
+    def keep(letter: Letter) -> str | None:
+        # Where several queues have one dead-letter queue, AWS says where a letter came from.
+        if (source := letter.system.get("DeadLetterQueueSourceArn", queue_arn)) != queue_arn:
+            return f"it came from another queue: {source}"
+        return None if everything else refusal(letter)
 
-    Args:
-        sqs: the queue's client.
-        queue_url: the queue that they came from.
-        rate: messages a second at the most; None as fast as it goes.
-        progress: told whenever some have moved.
-        interval: the seconds from one look to the next.
-
-    Returns:
-        How many have moved.
-
-    Raises:
-        NoQueue: when the queue has no dead-letter queue.
-        RedriveFailed: when SQS gave up.
-    """
-    dead_letter_url, arn = find_dead_letter_queue(sqs, queue_url)
-    count = int(attribute(sqs, dead_letter_url, "ApproximateNumberOfMessages"))
-    if not count:
-        return 0
-    try:
-        limit = {"MaxNumberOfMessagesPerSecond": rate} if rate else {}
-        task = sqs.start_message_move_task(SourceArn=arn, **limit)["TaskHandle"]  # type: ignore[arg-type]
-    except ClientError:
-        if _is_aws(sqs):
-            raise
-        return _move(sqs, dead_letter_url, queue_url, rate, progress)
-    try:
-        return _watch(sqs, arn, count, progress, interval)
-    except KeyboardInterrupt:
-        sqs.cancel_message_move_task(TaskHandle=task)
-        raise
+    return keep
 
 
-def _is_aws(sqs: "SQSClient") -> bool:
-    return (urlsplit(sqs.meta.endpoint_url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
+def _report(result: Moved, counts: Counts, queue_url: str) -> None:
+    for kept in sorted(result.kept, key=_sent):
+        print(as_text(kept.sent_at, kept.message_id, kept.excerpt, kept.reason))
+    print(f"Moved {result.moved} of {counts.visible} messages back to {queue_url}")
+    if result.kept:
+        print(f"{len(result.kept)} stay, for the reasons above (make redrive ALL=1 moves them).")
+    if result.not_put_back:
+        print(f"{result.not_put_back} of them are visible again within {HOLD} seconds.", file=sys.stderr)
 
 
-def _watch(sqs: "SQSClient", arn: str, count: int, progress: Progress, interval: float) -> int:
-    """Follow the newest move to its end."""
-    before = -1
-    while True:
-        task = sqs.list_message_move_tasks(SourceArn=arn, MaxResults=1)["Results"][0]
-        moved = task.get("ApproximateNumberOfMessagesMoved", 0)
-        if moved != before:
-            progress(moved, max(task.get("ApproximateNumberOfMessagesToMove", count), moved))
-            before = moved
-        if task["Status"] == "COMPLETED":
-            return moved
-        if task["Status"] in {"FAILED", "CANCELLED"}:
-            why = task.get("FailureReason", "")
-            raise RedriveFailed(f"The move ended as {task['Status']} after {moved} messages. {why}".rstrip())
-        time.sleep(interval)
+def _sent(kept: Kept) -> int:
+    return kept.sent_at
 
 
-def _move(sqs: "SQSClient", source: str, target: str, rate: int | None, progress: Progress) -> int:
-    """Move messages one by one: sent before it is deleted, a message may come twice but is never lost.
+class _Progress:
+    """Prints a line now and then, and one for the end."""
 
-    As many as there are now and no more: poison is back in the dead-letter queue within milliseconds.
-    """
-    total = int(attribute(sqs, source, "ApproximateNumberOfMessages"))
-    began, moved = time.monotonic(), 0
-    for body, receipt in islice(_receive(sqs, source), total):
-        sqs.send_message(QueueUrl=target, MessageBody=body)
-        sqs.delete_message(QueueUrl=source, ReceiptHandle=receipt)
-        moved += 1
-        if moved % 10 == 0:
-            progress(moved, total)
-        if rate:
-            time.sleep(max(0.0, began + moved / rate - time.monotonic()))
-    if moved % 10:
-        progress(moved, total)
-    return moved
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._next = clock()
 
-
-def _receive(sqs: "SQSClient", source: str) -> Iterator[tuple[str, str]]:
-    while messages := sqs.receive_message(QueueUrl=source, MaxNumberOfMessages=10, WaitTimeSeconds=1).get(
-        "Messages"
-    ):
-        for message in messages:
-            yield message["Body"], message["ReceiptHandle"]
+    def __call__(self, moved: int, total: int) -> None:
+        if moved >= total or self._clock() >= self._next:
+            print(f"    moved {moved} of {total}", flush=True)
+            self._next = self._clock() + _PAUSE
 
 
 def _rate(text: str) -> int:

@@ -1,75 +1,81 @@
 """`make show`: prints all jobs of the status bucket, or one job's status object (`make show JOB=test-job`).
 
-Of the bucket that .env or the environment names; else of `make start`'s embedded stack.
+Of the bucket that .env or the environment names (it needs OAM_STATUS_BUCKET and OAM_STATUS_PREFIX); else of
+`make start`'s embedded stack. An object that is no status object is a line with its key and what is wrong.
 """
 
 import argparse
 import json
-import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from local.aws_server import HOST
-from local.configuration import load_env_file, region
-from local.embedded import BUCKET, PORT, PREFIX, leave_aws, s3_client
-from local.jobs import read_jobs
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from local.configuration import MISCONFIGURED, ConfigurationError, Part, Target, find_stack
+from local.embedded import PORT
+from local.jobs import Found, find_job, find_jobs
+from local.text import printable
 
 
 def main() -> int:
     """Print.
 
     Returns:
-        The exit code: 0 if there was something to print, else 1.
+        The exit code: 0 if there was something to print, else 1; 2 if it is not clear which stack is meant.
     """
     parser = argparse.ArgumentParser(prog="python -m local.show", description=__doc__)
     parser.add_argument("job", nargs="?", help="the jobId; without it: all jobs, a line each")
     parser.add_argument("--port", type=int, default=PORT, help="of the embedded stack (default: %(default)s)")
     arguments = parser.parse_args()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `make show | head` is no error
-    load_env_file()
     try:
-        s3, bucket, prefix = find_bucket(arguments.port)
-        jobs = read_jobs(s3, bucket, prefix)
-    except EndpointConnectionError as error:
-        print(f"{error} `make start` in another terminal starts the embedded stack.", file=sys.stderr)
+        target = find_stack(Part.BUCKET, arguments.port)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return MISCONFIGURED
+    try:
+        return _show_one(target, arguments.job) if arguments.job else _show_all(target)
+    except (BotoCoreError, ClientError) as error:
+        print(f"Reading the bucket failed: {target.explain(error)}", file=sys.stderr)
         return 1
-    except (BotoCoreError, ClientError, ValueError) as error:
-        print(f"Reading the bucket failed: {error}", file=sys.stderr)
+
+
+def _show_one(target: Target, job_id: str) -> int:
+    found = find_job(target.s3, target.bucket, target.prefix, job_id)
+    if found.problem:
+        print(f"s3://{target.bucket}/{printable(found.key, 1100)}: {found.problem}", file=sys.stderr)
+    if found.status is None:
         return 1
-    if arguments.job:
-        jobs = {job_id: status for job_id, status in jobs.items() if job_id == arguments.job}
-    if not jobs:
-        print(f"No status object in s3://{bucket}/{prefix}", file=sys.stderr)
-        return 1
-    for job_id, status in jobs.items():
-        print(json.dumps(status, indent=2, ensure_ascii=False) if arguments.job else _line(job_id, status))
+    print(_as_json(found.status))
     return 0
 
 
-def _line(job_id: str, status: dict[str, Any]) -> str:
-    catalog = status.get("catalog", {}).get("state", "-")
-    attempt = status.get("attempt", "-")
-    return f"{job_id:<24} {status['stage']:<8} {status['status']:<8} attempt {attempt}  catalog {catalog}"
+def _as_json(status: dict[str, object]) -> str:
+    text = json.dumps(status, indent=2, ensure_ascii=False)
+    # Half a surrogate pair can't be encoded, and stands as its escape.
+    return text.encode(errors="backslashreplace").decode()
 
 
-def find_bucket(port: int) -> tuple["S3Client", str, str]:
-    """Give the status bucket that the environment names, else the embedded stack's: client, name and prefix.
+def _show_all(target: Target) -> int:
+    number = 0
+    for number, found in enumerate(find_jobs(target.s3, target.bucket, target.prefix), 1):  # noqa: B007
+        if found.status is not None:
+            print(_line(found))
+        if found.problem:
+            print(f"{printable(found.key, 1100)}: {printable(found.problem, 300)}")
+    if not number:
+        print(f"No status object in s3://{target.bucket}/{target.prefix}", file=sys.stderr)
+    return 0 if number else 1
 
-    Args:
-        port: of the embedded stack.
-    """
-    if os.environ.get("OAM_STATUS_BUCKET", "").strip():
-        s3 = boto3.client("s3", region_name=region(os.environ))
-        return s3, os.environ["OAM_STATUS_BUCKET"].strip(), os.environ.get("OAM_STATUS_PREFIX", "").strip()
-    leave_aws()
-    return s3_client(f"http://{HOST}:{port}"), BUCKET, PREFIX
+
+def _line(found: Found) -> str:
+    status = found.status or {}
+    catalog, attempt = status.get("catalog"), status.get("attempt")
+    state = catalog.get("state", "-") if isinstance(catalog, dict) else "-"
+    shown = attempt if isinstance(attempt, int) else "-"
+    stage, name = printable(status["stage"], 8), printable(status["status"], 8)
+    job = f"{printable(found.job_id, 256):<24} {stage:<8} {name:<8} attempt {shown}"
+    return f"{job}  catalog {printable(str(state), 20)}"
 
 
 if __name__ == "__main__":

@@ -15,19 +15,16 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.configuration import configured, load_env_file, problems, region
-from local.embedded import BUCKET, PORT, PREFIX, Stack, embedded_stack, leave_aws
+from local.configuration import MISCONFIGURED, ConfigurationError, Part, Target, find_stack
+from local.embedded import BUCKET, PORT, PREFIX, Stack, embedded_stack
 from local.event_source_mapping import Delivery, EventSourceMapping, Handler
-from local.jobs import read_jobs
+from local.jobs import describe, find_jobs
+from local.text import printable
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
-
-MISCONFIGURED = 2  # the exit code
 
 _BATCH_SIZE = 100
 _FUNCTION_TIMEOUT = 60  # seconds
@@ -82,33 +79,26 @@ def main() -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # whoever follows the log in a pipe gets whole lines
     ending = _Ending()
-    load_env_file()
-    ours = configured(os.environ)
-    return _run_real(ours, ending) if ours else _run_embedded(arguments.port, ending)
-
-
-def _run_real(ours: list[str], ending: _Ending) -> int:
-    wrong = problems(os.environ)
-    if wrong:
-        _say(f"Cannot start with what is configured ({', '.join(ours)}):")
-        for problem in wrong:
-            _say(f"  - {problem}")
-        _say("sample.env lists all variables. With none of the project's set, the embedded stack runs.")
-        return MISCONFIGURED
-    queue_url = os.environ["OAM_STATUS_SQS_QUEUE_URL"].strip()
     try:
-        sqs = boto3.client("sqs", region_name=region(os.environ), config=Config(retries={"mode": "standard"}))
-        mapping = _mapping(sqs, queue_url)
-    except (BotoCoreError, ClientError, ValueError) as error:
-        _say(f"Cannot read the queue {queue_url}: {error}")
+        target = find_stack(Part.QUEUE | Part.BUCKET | Part.FUNCTION, arguments.port)
+    except ConfigurationError as error:
+        _say(str(error))
         return MISCONFIGURED
-    _say(f"Polling {queue_url}. Ctrl-C ends it.")
+    return _run_embedded(arguments.port, ending) if target.is_embedded else _run_named(target, ending)
+
+
+def _run_named(target: Target, ending: _Ending) -> int:
+    try:
+        mapping = _mapping(target.sqs, target.queue_url)
+    except (BotoCoreError, ClientError, ValueError) as error:
+        _say(f"Cannot read the queue {target.queue_url}: {error}")
+        return MISCONFIGURED
+    _say(f"Polling {target.queue_url}. Ctrl-C ends it.")
     _poll(mapping, ending, lambda: None)
     return 0
 
 
 def _run_embedded(port: int, ending: _Ending) -> int:
-    leave_aws()
     try:
         with embedded_stack(port) as stack:
             stack.enter_environment()
@@ -185,13 +175,13 @@ class _JobReporter:
         self._known: dict[str, str] = {}
 
     def __call__(self) -> None:
-        for job_id, status in read_jobs(self._stack.s3, BUCKET, PREFIX).items():
-            line = f"{status['stage']} {status['status']}, attempt {status['attempt']}"
-            if "catalog" in status:
-                line += f", catalog {status['catalog']['state']}"
-            if self._known.get(job_id) != line:
-                self._known[job_id] = line
-                _say(f"  {job_id}: {line}")
+        for found in find_jobs(self._stack.s3, BUCKET, PREFIX):
+            line = f"{printable(found.job_id)}: {describe(found.status)}" if found.status else ""
+            if found.problem:
+                line += f"{printable(found.key)}: {printable(found.problem, 300)}"
+            if self._known.get(found.key) != line:
+                self._known[found.key] = line
+                _say(f"  {line}")
 
 
 def _say(text: str) -> None:

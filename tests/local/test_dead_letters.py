@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from local.dead_letters import read_dead_letters
+from local.jobs import Found
 from tests.conftest import Aws
 from tests.factories import body
 
@@ -30,7 +31,7 @@ def test_each_dead_letter_has_its_reason(aws: Aws, text: str, jobs: dict[str, An
     sqs.send_message(QueueUrl=url, MessageBody=text)
 
     # WHEN the queue is read
-    (letter,) = read_dead_letters(sqs, url, lambda job_id: jobs.get(job_id, {}))
+    (letter,) = read_dead_letters(sqs, url, lambda job_id: Found("key", job_id, jobs.get(job_id)))
 
     # THEN the reason is told
     assert letter.body == text
@@ -47,4 +48,4 @@ def test_more_than_one_receive_call_is_made(aws: Aws) -> None:
     # WHEN the queue is read, and again at once
     # THEN all are there, both times: nothing was consumed or hidden
     for _ in range(2):
-        assert len(read_dead_letters(sqs, url, lambda _: {})) == 13
+        assert len(read_dead_letters(sqs, url, lambda job_id: Found("key", job_id, None))) == 13

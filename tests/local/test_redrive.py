@@ -1,135 +1,57 @@
-"""From the dead-letter queue and back, by SQS's own call and without it."""
+"""From the dead-letter queue and back: by SQS's own call, and one by one from here."""
 
 import io
 import json
-import subprocess
+import os
+import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.request import Request, urlopen
 
 import pytest
+from botocore.exceptions import ClientError
 
-from local import redrive as module
-from local.embedded import Stack, embedded_stack
-from local.queues import NoQueue, attribute
-from local.redrive import RedriveFailed, redrive
-from tests.conftest import Aws, always
-from tests.deploy.translated import ROOT
+from local import move_by_hand, move_task
+from local.embedded import Stack
+from local.letters import Hand, Letter, refusal
+from local.move_by_hand import Way, move_one_by_one
+from local.move_task import MoveFailed, UnknownCall, move_all
+from local.queues import NoQueue, attributes, count, find_dead_letter_queue
+from tests import processes
+from tests.conftest import Aws
 from tests.factories import body
+from tests.local.move_tasks import EARLIER, MoveTasks
+from tests.local.tools import NAMED, at_a_terminal, tool
 
-
-class MoveTasks:
-    """What moto's SQS lacks, before moto: StartMessageMoveTask and its sisters, as AWS documents them.
-
-    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ListMessageMoveTasks.html
-    """
-
-    def __init__(self, stack: Stack, *, fails_after: int | None = None) -> None:
-        self.stack, self.fails_after = stack, fails_after
-        self.task: dict[str, Any] = {}
-        self.asked: list[tuple[str, dict[str, Any]]] = []
-        self.cancelled = threading.Event()
-
-    def __enter__(self) -> "MoveTasks":
-        tasks = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *args: object) -> None: ...
-
-            def do_POST(self) -> None:
-                action = self.headers["X-Amz-Target"].rpartition(".")[2]
-                sent = self.rfile.read(int(self.headers["Content-Length"]))
-                own = getattr(tasks, action, None)
-                if own:
-                    tasks.asked.append((action, json.loads(sent)))
-                    answer = json.dumps(own(json.loads(sent))).encode()
-                else:
-                    headers = {name: value for name, value in self.headers.items() if name != "Host"}
-                    with urlopen(Request(tasks.stack.url + self.path, sent, headers)) as passed:
-                        answer = passed.read()
-                self.send_response_only(200)
-                self.send_header("Content-Type", "application/x-amz-json-1.0")
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.cancelled.set()
-        self.mover.join()
-        self.server.shutdown()
-        self.server.server_close()
-
-    def StartMessageMoveTask(self, asked: dict[str, Any]) -> dict[str, Any]:  # noqa: N802 (SQS's name)
-        assert asked["SourceArn"].endswith("dead-letters")
-        self.task = {"TaskHandle": "handle", "Status": "RUNNING", "SourceArn": asked["SourceArn"]}
-        self.task |= {"ApproximateNumberOfMessagesMoved": 0, "ApproximateNumberOfMessagesToMove": 3}
-        self.mover = threading.Thread(target=self._move, daemon=True)
-        self.mover.start()
-        return {"TaskHandle": "handle"}
-
-    def ListMessageMoveTasks(self, asked: dict[str, Any]) -> dict[str, Any]:  # noqa: N802 (SQS's name)
-        assert asked["SourceArn"] == self.task["SourceArn"]
-        return {"Results": [dict(self.task)]}
-
-    def CancelMessageMoveTask(self, asked: dict[str, Any]) -> dict[str, Any]:  # noqa: N802 (SQS's name)
-        assert asked == {"TaskHandle": "handle"}
-        self.cancelled.set()
-        return {"ApproximateNumberOfMessagesMoved": self.task["ApproximateNumberOfMessagesMoved"]}
-
-    def _move(self) -> None:
-        sqs, moved = self.stack.sqs, 0
-        while not self.cancelled.is_set():
-            messages = sqs.receive_message(QueueUrl=self.stack.dead_letter_queue_url).get("Messages")
-            if not messages:
-                break
-            if moved == self.fails_after:
-                self.task |= {"Status": "FAILED", "FailureReason": "AccessDenied"}
-                return
-            sqs.send_message(QueueUrl=self.stack.queue_url, MessageBody=messages[0]["Body"])
-            sqs.delete_message(
-                QueueUrl=self.stack.dead_letter_queue_url, ReceiptHandle=messages[0]["ReceiptHandle"]
-            )
-            moved += 1
-            self.task["ApproximateNumberOfMessagesMoved"] = moved
-            time.sleep(0.1)
-        self.task["Status"] = "COMPLETED"
-
-
-@pytest.fixture
-def stack() -> Iterator[Stack]:
-    with embedded_stack() as running:
-        for text in ("poison", body("chunk", "STARTED", "good"), body("mosaic", "FINISHED", "refused")):
-            running.sqs.send_message(QueueUrl=running.dead_letter_queue_url, MessageBody=text)
-        yield running
-        for url in (running.queue_url, running.dead_letter_queue_url):  # moto's outlive its server
-            running.sqs.delete_queue(QueueUrl=url)
+ARN = "arn:aws:sqs:us-east-1:123456789012:oam-status-dead-letters"
+DENIED = json.dumps({"__type": "com.amazonaws.sqs#AccessDenied", "message": "not authorized to perform"})
+UNKNOWN = json.dumps({"__type": "com.amazonaws.sqs#UnknownOperationException", "message": "no such call"})
 
 
 def bodies(stack: Stack, url: str) -> list[str]:
-    messages = stack.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+    messages = stack.sqs.receive_message(
+        QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0, WaitTimeSeconds=0
+    ).get("Messages", [])
     return sorted(message["Body"] for message in messages)
+
+
+def nothing(moved: int, total: int) -> None: ...
+
+
+# SQS's own move
 
 
 def test_sqss_own_move_is_followed_to_its_end(stack: Stack, aws: Aws) -> None:
     seen: list[tuple[int, int]] = []
     with MoveTasks(stack) as tasks:
-        sqs = aws.client("sqs", tasks.url)
         # WHEN
-        moved = redrive(sqs, stack.queue_url, 50, lambda *how: seen.append(how), interval=0.02)
+        moved = move_all(
+            aws.client("sqs", tasks.url), ARN, 3, 50, lambda *how: seen.append(how), interval=0.02
+        )
     # THEN it began with the rate asked for, was shown on its way, and has moved all
-    assert tasks.asked[0][1]["MaxNumberOfMessagesPerSecond"] == 50
+    (started,) = (asked for action, asked in tasks.asked if action == "StartMessageMoveTask")
+    assert started["MaxNumberOfMessagesPerSecond"] == 50
     assert moved == 3
     assert seen == sorted(set(seen))
     assert seen[-1] == (3, 3)
@@ -137,12 +59,43 @@ def test_sqss_own_move_is_followed_to_its_end(stack: Stack, aws: Aws) -> None:
     assert bodies(stack, stack.dead_letter_queue_url) == []
 
 
+@pytest.mark.parametrize("unlisted", [0, 3], ids=["listed at once", "listed later"])
+@pytest.mark.parametrize(
+    "earlier",
+    [
+        (EARLIER,),
+        (EARLIER | {"Status": "FAILED", "FailureReason": "of another day"}, EARLIER),
+        (EARLIER | {"Status": "RUNNING", "TaskHandle": "another"},),
+    ],
+    ids=["one that ended", "one that failed", "one that runs"],
+)
+@pytest.mark.parametrize("pause", [0.1, 0], ids=["slow", "over before it is seen"])
+def test_another_move_in_the_list_is_not_taken_for_it(
+    stack: Stack, aws: Aws, unlisted: int, earlier: tuple[dict[str, Any], ...], pause: float
+) -> None:
+    # GIVEN other moves, which are listed before it
+    with MoveTasks(stack, unlisted=unlisted, earlier=earlier, pause=pause) as tasks:
+        # WHEN
+        moved = move_all(aws.client("sqs", tasks.url), ARN, 3, None, nothing, interval=0.05)
+    # THEN it is its own end that was waited for
+    assert moved == 3
+    assert len(bodies(stack, stack.queue_url)) == 3
+
+
 def test_a_move_that_sqs_gives_up_is_a_failure_with_sqss_reason(stack: Stack, aws: Aws) -> None:
     with (
         MoveTasks(stack, fails_after=1) as tasks,
-        pytest.raises(RedriveFailed, match=r"FAILED after 1 messages\. AccessDenied"),
+        pytest.raises(MoveFailed, match=r"FAILED after 1 messages\. AccessDenied"),
     ):
-        redrive(aws.client("sqs", tasks.url), stack.queue_url, None, lambda *_: None, interval=0.02)
+        move_all(aws.client("sqs", tasks.url), ARN, 3, None, nothing, interval=0.02)
+
+
+def test_a_move_that_is_never_listed_is_a_failure_and_is_stopped_by_nobody(
+    stack: Stack, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(move_task, "LONGEST_UNLISTED", 3)
+    with MoveTasks(stack, unlisted=99) as tasks, pytest.raises(MoveFailed, match="does not list"):
+        move_all(aws.client("sqs", tasks.url), ARN, 3, None, nothing, interval=0.02)
 
 
 def test_who_stops_it_stops_sqss_move(stack: Stack, aws: Aws) -> None:
@@ -150,66 +103,292 @@ def test_who_stops_it_stops_sqss_move(stack: Stack, aws: Aws) -> None:
         raise KeyboardInterrupt
 
     with MoveTasks(stack) as tasks, pytest.raises(KeyboardInterrupt):
-        redrive(aws.client("sqs", tasks.url), stack.queue_url, None, stop, interval=0.02)
+        move_all(aws.client("sqs", tasks.url), ARN, 3, None, stop, interval=0.02)
     assert [action for action, _ in tasks.asked][-1] == "CancelMessageMoveTask"
 
 
-def test_without_sqss_move_messages_are_moved_one_by_one_at_the_rate_asked_for(stack: Stack) -> None:
-    began, seen = time.monotonic(), list[tuple[int, int]]()
-    assert redrive(stack.sqs, stack.queue_url, 10, lambda *how: seen.append(how)) == 3
-    assert time.monotonic() - began >= 0.3
-    assert seen == [(3, 3)]
-    assert len(bodies(stack, stack.queue_url)) == 3
+def test_a_move_that_can_no_longer_be_followed_is_stopped(stack: Stack, aws: Aws) -> None:
+    with MoveTasks(stack) as tasks, pytest.raises(ClientError, match="not authorized"):
+        move_all(
+            aws.client("sqs", tasks.url),
+            *(ARN, 3, None),
+            lambda *_: tasks.answers.update(ListMessageMoveTasks=(403, DENIED.encode())),
+            interval=0.02,
+        )
+    assert tasks.calls["CancelMessageMoveTask"] == 1
 
 
-def test_poison_that_comes_back_at_once_is_not_moved_for_ever(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
+def test_a_move_that_cannot_be_stopped_is_said_to_go_on(stack: Stack, aws: Aws) -> None:
+    def stop(moved: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    answers = {"CancelMessageMoveTask": (403, DENIED.encode())}
+    with MoveTasks(stack, answers=answers) as tasks, pytest.raises(MoveFailed, match="SQS goes on"):
+        move_all(aws.client("sqs", tasks.url), ARN, 3, None, stop, interval=0.02)
+
+
+@pytest.mark.timeout(30)
+def test_what_is_a_dead_letter_again_at_once_is_not_moved_for_ever(stack: Stack, aws: Aws) -> None:
+    # GIVEN a function so quick that what SQS moves is back at once
+    with MoveTasks(stack, circles=True, pause=0.05) as tasks:
+        # WHEN
+        moved = move_all(aws.client("sqs", tasks.url), ARN, 3, None, nothing, interval=0.02)
+        # THEN it ends when as many were moved as there were, and SQS's move is stopped
+        assert 3 <= moved <= 6
+        assert tasks.calls["CancelMessageMoveTask"] == 1
+
+
+def test_a_move_that_ended_by_itself_need_not_be_stopped(stack: Stack, aws: Aws) -> None:
+    gone = json.dumps({"__type": "com.amazonaws.sqs#ResourceNotFoundException", "message": "it has ended"})
+    with MoveTasks(stack, answers={"CancelMessageMoveTask": (400, gone.encode())}) as tasks:
+        assert move_all(aws.client("sqs", tasks.url), ARN, 2, None, nothing, interval=0.02) >= 2
+
+
+REFUSED = {
+    "denied": (403, DENIED),
+    "denied, as the older protocol has it": (400, '{"__type": "AccessDeniedException"}'),
+    "denied by an endpoint's policy": (403, "<html>Forbidden</html>"),
+    "throttled": (400, '{"__type": "com.amazonaws.sqs#RequestThrottled"}'),
+    "another move runs": (400, '{"__type": "com.amazonaws.sqs#UnsupportedOperation"}'),
+    "no such queue": (400, '{"__type": "com.amazonaws.sqs#ResourceNotFoundException"}'),
+    "wrong keys": (403, '{"__type": "InvalidClientTokenId"}'),
+    "broken": (500, "<html>Internal Server Error</html>"),
+}
+
+
+@pytest.mark.parametrize("call", ["StartMessageMoveTask", "ListMessageMoveTasks"])
+@pytest.mark.parametrize("answer", REFUSED.values(), ids=REFUSED)
+def test_a_refused_move_is_an_error_and_nothing_is_moved_by_hand(
+    stack: Stack, call: str, answer: tuple[int, str]
 ) -> None:
-    # GIVEN a function so quick that what is sent to the queue is a dead letter again at once
-    monkeypatch.setattr(
-        "local.redrive.find_dead_letter_queue", lambda sqs, url: (stack.dead_letter_queue_url, "arn")
-    )
-    assert redrive(stack.sqs, stack.dead_letter_queue_url, None, lambda *_: None) == 3
-
-
-def test_on_aws_nothing_but_sqss_own_move_is_used(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_is_aws", always(True))
-    with pytest.raises(stack.sqs.exceptions.ClientError):
-        redrive(stack.sqs, stack.queue_url, None, lambda *_: None)
+    # GIVEN a server that refuses the call, at an address that nobody would know for AWS's
+    with MoveTasks(stack, answers={call: (answer[0], answer[1].encode())}) as tasks:
+        variables = NAMED | {"AWS_ENDPOINT_URL": tasks.url, "OAM_STATUS_SQS_QUEUE_URL": stack.queue_url}
+        variables |= {"AWS_MAX_ATTEMPTS": "1"}
+        # WHEN
+        done = tool("redrive", "--all", "--yes", **variables)
+    # THEN
+    assert done.returncode == 1, done.stderr
+    assert "The redrive failed: " in done.stderr
+    assert call in done.stderr
+    assert not tasks.calls["SendMessage"]
     assert len(bodies(stack, stack.dead_letter_queue_url)) == 3
 
 
-def test_an_empty_dead_letter_queue_starts_nothing(stack: Stack) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (501, '{"__type": "UnknownOperationException"}'),
+        (501, '{"__type": "InternalFailure", "message": "not yet implemented"}'),
+        (404, "The requested resource could not be found."),
+        (400, UNKNOWN),
+        (400, '{"__type": "InvalidAction"}'),
+    ],
+    ids=["moto", "LocalStack", "ElasticMQ before 1.6", "AWS's JSON", "AWS's older protocol"],
+)
+def test_a_server_that_does_not_know_the_call_has_it_moved_by_hand_and_that_is_said(
+    stack: Stack, answer: tuple[int, str]
+) -> None:
+    unknown = (answer[0], answer[1].encode())
+    with MoveTasks(
+        stack, answers=dict.fromkeys(("StartMessageMoveTask", "ListMessageMoveTasks"), unknown)
+    ) as tasks:
+        variables = NAMED | {"AWS_ENDPOINT_URL": tasks.url, "OAM_STATUS_SQS_QUEUE_URL": stack.queue_url}
+        done = tool("redrive", "--all", "--yes", **variables)
+        with pytest.raises(UnknownCall):
+            move_all(Aws(tasks.url, "").client("sqs"), ARN, 3, None, nothing)
+    assert done.returncode == 0, done.stderr
+    assert "This server has no move of its own" in done.stderr
+    assert "Moved 3 of 3 messages" in done.stdout
+    assert len(bodies(stack, stack.queue_url)) == 3
+
+
+# One by one
+
+
+def way(stack: Stack, rate: int | None = None) -> Way:
+    return Way(stack.dead_letter_queue_url, stack.queue_url, rate)
+
+
+def test_what_would_be_refused_again_stays_and_the_others_move(stack: Stack) -> None:
+    result = move_one_by_one(stack.sqs, way(stack), 3, refusal, nothing)
+    assert result.moved == 2
+    (kept,) = result.kept
+    assert (kept.excerpt, result.not_put_back) == ("poison", 0)
+    assert "not a JSON object" in kept.reason
+    # AND it can be seen again at once
+    assert bodies(stack, stack.dead_letter_queue_url) == ["poison"]
+    assert "poison" not in bodies(stack, stack.queue_url)
+
+
+def test_messages_move_at_the_rate_asked_for(stack: Stack) -> None:
+    began, seen = time.monotonic(), list[tuple[int, int]]()
+    assert (
+        move_one_by_one(stack.sqs, way(stack, 10), 3, lambda _: None, lambda *how: seen.append(how)).moved
+        == 3
+    )
+    assert time.monotonic() - began >= 0.3
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_the_oldest_moves_first_and_times_differ(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN dead letters that SQS gives in any order
     stack.sqs.purge_queue(QueueUrl=stack.dead_letter_queue_url)
-    assert redrive(stack.sqs, stack.queue_url, None, lambda *_: None) == 0
+    for number in range(12):
+        stack.sqs.send_message(QueueUrl=stack.dead_letter_queue_url, MessageBody=f"{number:02d}")
+        time.sleep(0.002)
+    given = Hand.take
+    sent: list[str] = []
+
+    def reverse(self: Hand, limit: int) -> list[Letter]:
+        receive = self._sqs.receive_message
+
+        def backwards(**asked: Any) -> Any:
+            answer = receive(**asked)
+            return {**answer, "Messages": answer.get("Messages", [])[::-1]}
+
+        with monkeypatch.context() as patched:
+            patched.setattr(self._sqs, "receive_message", backwards)
+            return given(self, limit)
+
+    monkeypatch.setattr(Hand, "take", reverse)
+    # WHEN
+    move_one_by_one(stack.sqs, way(stack), 12, lambda _: None, nothing)
+    # THEN
+    messages: list[Any] = []
+    while len(messages) < 12:
+        messages += stack.sqs.receive_message(
+            QueueUrl=stack.queue_url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["SentTimestamp"]
+        )["Messages"]
+    messages.sort(key=lambda message: int(message["Attributes"]["SentTimestamp"]))
+    sent = [message["Body"] for message in messages]
+    assert sent == [f"{number:02d}" for number in range(12)]
+    assert len({message["Attributes"]["SentTimestamp"] for message in messages}) == 12
+
+
+def test_a_letter_keeps_its_attributes(stack: Stack) -> None:
+    stack.sqs.purge_queue(QueueUrl=stack.dead_letter_queue_url)
+    given: Any = {"tiler": {"DataType": "String", "StringValue": "seven"}}
+    stack.sqs.send_message(QueueUrl=stack.dead_letter_queue_url, MessageBody="x", MessageAttributes=given)
+    assert move_one_by_one(stack.sqs, way(stack), 1, lambda _: None, nothing).moved == 1
+    (message,) = stack.sqs.receive_message(QueueUrl=stack.queue_url, MessageAttributeNames=["All"])[
+        "Messages"
+    ]
+    assert message["MessageAttributes"]["tiler"]["StringValue"] == "seven"
+
+
+def test_more_letters_than_are_held_at_once_move_in_portions(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(move_by_hand, "PORTION", 4)
+    for number in range(20):
+        text = body("chunk", "STARTED", f"job-{number}") if number % 2 else f"poison {number}"
+        stack.sqs.send_message(QueueUrl=stack.dead_letter_queue_url, MessageBody=text)
+    held: list[int] = []
+    result = move_one_by_one(
+        stack.sqs,
+        way(stack),
+        23,
+        refusal,
+        lambda *_: held.append(count(stack.sqs, stack.dead_letter_queue_url).in_flight),
+    )
+    assert (result.moved, len(result.kept)) == (12, 11)
+    # THEN no more were ever held than a portion and what stays
+    assert max(held) <= 4 + 11
+    assert count(stack.sqs, stack.dead_letter_queue_url).visible == 11
+
+
+@pytest.mark.timeout(30)
+def test_what_comes_back_while_it_moves_is_not_moved_again(stack: Stack) -> None:
+    # GIVEN a function so quick that what is sent is a dead letter again at once, with its messageId
+    source = stack.dead_letter_queue_url
+    assert move_one_by_one(stack.sqs, Way(source, source), 99, lambda _: None, nothing).moved == 3
+
+
+def test_no_more_move_than_there_were_at_the_start(stack: Stack) -> None:
+    def another(moved: int, total: int) -> None:
+        stack.sqs.send_message(QueueUrl=stack.dead_letter_queue_url, MessageBody=body("chunk", "STARTED"))
+
+    assert move_one_by_one(stack.sqs, way(stack), 3, lambda _: None, another).moved == 3
+
+
+def test_what_could_not_be_deleted_is_named_and_nothing_more_is_sent(stack: Stack, aws: Aws) -> None:
+    with MoveTasks(stack, answers={"DeleteMessage": (403, DENIED.encode())}) as tasks:
+        sqs = aws.client("sqs", tasks.url)
+        with pytest.raises(MoveFailed, match="was sent, and is a dead letter still"):
+            move_one_by_one(sqs, way(stack), 3, lambda _: None, nothing)
+    assert tasks.calls["SendMessage"] == 1
+    # AND the others can be seen again at once
+    assert len(bodies(stack, stack.dead_letter_queue_url)) == 3
+
+
+def test_what_cannot_be_put_back_is_counted(stack: Stack, aws: Aws) -> None:
+    with MoveTasks(stack, answers={"ChangeMessageVisibilityBatch": (403, DENIED.encode())}) as tasks:
+        result = move_one_by_one(aws.client("sqs", tasks.url), way(stack), 3, refusal, nothing)
+    assert (result.moved, result.not_put_back) == (2, 1)
+
+
+def test_ctrl_c_between_a_send_and_its_delete_waits_for_the_delete(stack: Stack, aws: Aws) -> None:
+    # GIVEN Ctrl-C right after a letter was sent
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with MoveTasks(stack) as tasks:
+        sqs = aws.client("sqs", tasks.url)
+        send = sqs.send_message
+
+        def interrupted(**asked: Any) -> Any:
+            answer = send(**asked)
+            os.kill(os.getpid(), signal.SIGINT)
+            return answer
+
+        sqs.send_message = interrupted
+        # WHEN
+        with pytest.raises(KeyboardInterrupt):
+            move_one_by_one(sqs, way(stack), 3, lambda _: None, nothing)
+    # THEN no letter is in both queues, none is lost, and the others can be seen at once
+    assert tasks.calls["DeleteMessage"] == 1
+    assert len(bodies(stack, stack.queue_url)) == 1
+    assert len(bodies(stack, stack.dead_letter_queue_url)) == 2
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
+
+
+def test_a_letter_of_another_queue_stays(stack: Stack, aws: Aws) -> None:
+    # GIVEN a dead-letter queue of two queues, whose letters say where they came from, as AWS's do
+    letter = {
+        "MessageId": "foreign",
+        "ReceiptHandle": "r",
+        "Body": body("chunk", "STARTED"),
+        "Attributes": {
+            "SentTimestamp": "1700000000000",
+            "DeadLetterQueueSourceArn": "arn:aws:sqs:us-east-1:123456789012:another",
+        },
+    }
+    answers = {"ReceiveMessage": (200, json.dumps({"Messages": [letter]}).encode())}
+    with MoveTasks(stack, answers=answers) as tasks:
+        variables = NAMED | {"AWS_ENDPOINT_URL": tasks.url, "OAM_STATUS_SQS_QUEUE_URL": stack.queue_url}
+        done = tool("redrive", "--yes", **variables)
+    assert "it came from another queue: arn:aws:sqs:us-east-1:123456789012:another" in done.stdout
+    assert "Moved 0 of 3" in done.stdout
+    assert not tasks.calls["SendMessage"]
 
 
 def test_a_queue_without_a_dead_letter_queue_is_named(stack: Stack) -> None:
     with pytest.raises(NoQueue, match="has no dead-letter queue"):
-        redrive(stack.sqs, stack.dead_letter_queue_url, None, lambda *_: None)
+        find_dead_letter_queue(stack.sqs, stack.dead_letter_queue_url)
 
 
-def command(stack: Stack, name: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    port = stack.url.rpartition(":")[2]
-    return subprocess.run(
-        [sys.executable, "-m", f"local.{name}", "--port", port, *arguments],
-        cwd=ROOT,
-        env={"PATH": "/usr/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+# As people run it
 
 
-def test_an_operator_reads_the_dead_letters_with_reasons_then_redrives_them(stack: Stack) -> None:
+def test_an_operator_reads_the_dead_letters_with_reasons_then_redrives_them(stack: Stack, port: str) -> None:
     # GIVEN one that the catalog refused
-    status = {"catalog": {"state": "FAILED", "error": "HTTP 400: no such image"}}
+    status: dict[str, Any] = {"stage": "COMPLETE", "status": "SUCCESS"}
+    status |= {"catalog": {"state": "FAILED", "error": "HTTP 400: no such image"}}
     stack.s3.put_object(
         Bucket="oam-status", Key="status/refused-status.json", Body=json.dumps(status).encode()
     )
     # WHEN they are listed, twice
-    listed = command(stack, "dead_letters")
-    again = command(stack, "dead_letters", "--json", "--limit", "2")
+    listed = tool("dead_letters", "--port", port)
+    again = tool("dead_letters", "--port", port, "--json", "--limit", "2")
     # THEN each has its reason, and all are still there
     assert listed.returncode == 0, listed.stderr
     assert "the body is not a JSON object" in listed.stdout
@@ -217,32 +396,124 @@ def test_an_operator_reads_the_dead_letters_with_reasons_then_redrives_them(stac
     assert "3 in the dead-letter queue" in listed.stderr
     assert {"messageId", "sentAt", "reason", "body"} == set(json.loads(again.stdout.splitlines()[0]))
     assert "2 in the dead-letter queue, and about 1 more" in again.stderr
-    assert attribute(stack.sqs, stack.dead_letter_queue_url, "ApproximateNumberOfMessages") == "3"
+    assert count(stack.sqs, stack.dead_letter_queue_url).visible == 3
     # WHEN they are sent back
-    moved = command(stack, "redrive")
-    # THEN
-    assert (moved.returncode, "moved 3 of 3" in moved.stdout) == (0, True), moved.stderr
-    assert command(stack, "redrive").stdout == "The dead-letter queue is empty.\n"
+    moved = tool("redrive", "--port", port)
+    # THEN the poison stays, and is listed
+    assert moved.returncode == 0, moved.stderr
+    assert "Moved 2 of 3 messages" in moved.stdout
+    assert '"poison"\n    the body is not a JSON object' in moved.stdout
+    assert "1 stay, for the reasons above" in moved.stdout
+    assert "Moved 0 of 1 messages" in tool("redrive", "--port", port).stdout
+    # AND --all moves it too
+    everything = tool("redrive", "--port", port, "--all")
+    assert "Moved 1 of 1 messages" in everything.stdout
+    assert tool("redrive", "--port", port).stdout == "The dead-letter queue is empty.\n"
     assert len(bodies(stack, stack.queue_url)) == 3
 
 
-@pytest.mark.parametrize("name", ["dead_letters", "redrive"])
-def test_with_nobody_there_a_line_says_how_to_start_it(stack: Stack, name: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", f"local.{name}", "--port", "9"],
-        cwd=ROOT,
-        env={},
-        capture_output=True,
-        text=True,
-        check=False,
+@pytest.mark.parametrize("some", [1, 3], ids=["beside others", "alone"])
+def test_letters_in_flight_are_counted_and_said_to_come_back(stack: Stack, port: str, some: int) -> None:
+    # GIVEN letters that somebody looks at in the console
+    stack.sqs.receive_message(
+        QueueUrl=stack.dead_letter_queue_url, MaxNumberOfMessages=some, VisibilityTimeout=600
     )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "make start" in done.stderr
-    assert len(io.StringIO(done.stderr).readlines()) == 1
+    # WHEN
+    listed, done = tool("dead_letters", "--port", port), tool("redrive", "--all", "--port", port)
+    # THEN
+    assert "empty" not in done.stdout
+    for said in (listed.stderr, done.stderr):
+        assert f"{some} in flight" in said
+        assert "they come back within 30 seconds" in said
+    assert done.returncode == 1
+    assert ("Moved 2 of 2" in done.stdout) == (some == 1)
 
 
 @pytest.mark.parametrize("rate", ["0", "501", "fast", "-1"])
-def test_a_rate_that_sqs_does_not_take_is_refused_before_anything_moves(stack: Stack, rate: str) -> None:
-    done = command(stack, "redrive", "--rate", rate)
+def test_a_rate_that_sqs_does_not_take_is_refused_before_anything_moves(
+    stack: Stack, port: str, rate: str
+) -> None:
+    done = tool("redrive", "--port", port, "--rate", rate)
     assert done.returncode == 2
     assert len(bodies(stack, stack.dead_letter_queue_url)) == 3
+
+
+def named(stack: Stack) -> dict[str, str]:
+    """Name the stack as any other is named, so that it does not count as the embedded one."""
+    return NAMED | {"AWS_ENDPOINT_URL": stack.url, "OAM_STATUS_SQS_QUEUE_URL": stack.queue_url}
+
+
+def test_without_a_terminal_and_yes_another_stack_is_left_alone(stack: Stack) -> None:
+    done = tool("redrive", **named(stack))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--yes" in done.stderr
+    assert len(bodies(stack, stack.dead_letter_queue_url)) == 3
+    # AND is not even asked
+    elsewhere = named(stack) | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    assert tool("redrive", **elsewhere).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "left"), [("y", 0, 1), ("yes", 0, 1), ("", 1, 3), ("n", 1, 3), ("x", 1, 3)]
+)
+def test_at_a_terminal_it_shows_what_it_will_do_and_asks(
+    stack: Stack, answer: str, code: int, left: int
+) -> None:
+    done, shown = at_a_terminal(answer, "redrive", **named(stack))
+    assert done == code, shown
+    plan = f"3 dead letters of {stack.dead_letter_queue_url} go back to {stack.queue_url}"
+    assert plan in shown
+    assert shown.index("Stack: as the environment") < shown.index(plan) < shown.index("Go on? [y/N]")
+    assert len(bodies(stack, stack.dead_letter_queue_url)) == left
+
+
+def test_yes_answers_beforehand(stack: Stack) -> None:
+    done = tool("redrive", "--yes", **named(stack))
+    assert done.returncode == 0, done.stderr
+    assert "Moved 2 of 3" in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_signal_ends_it_and_what_is_left_can_be_seen_at_once(
+    stack: Stack, port: str, number: signal.Signals
+) -> None:
+    # GIVEN a redrive in its midst
+    command = [sys.executable, "-m", "local.redrive", "--rate", "1", "--port", port]
+    with processes.start(command, stdout=-1, stderr=-1) as process:
+        assert isinstance(process.stdout, io.TextIOWrapper)
+        assert process.stdout.readline() == "    moved 1 of 3\n"
+        # WHEN
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=20)
+    # THEN
+    assert process.returncode == 1
+    assert "Stopped." in errors
+    assert "Traceback" not in errors
+    left = count(stack.sqs, stack.dead_letter_queue_url)
+    assert (left.visible, left.in_flight) == (2, 0)
+    assert attributes(stack.sqs, stack.queue_url, "ApproximateNumberOfMessages") == {
+        "ApproximateNumberOfMessages": "1"
+    }
+
+
+def test_poison_beside_a_function_at_work_ends(stack: Stack, port: str) -> None:
+    """The issue's own case: the function refuses the poison as soon as it comes."""
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            for message in stack.sqs.receive_message(QueueUrl=stack.queue_url).get("Messages", []):
+                if message["Body"].startswith("poison"):
+                    stack.sqs.send_message(QueueUrl=stack.dead_letter_queue_url, MessageBody=message["Body"])
+                stack.sqs.delete_message(QueueUrl=stack.queue_url, ReceiptHandle=message["ReceiptHandle"])
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        for arguments in ([], ["--all"]):
+            done = tool("redrive", "--port", port, *arguments)
+            assert done.returncode == 0, done.stderr
+    finally:
+        stop.set()
+        worker.join()
+    assert bodies(stack, stack.dead_letter_queue_url) == ["poison"]

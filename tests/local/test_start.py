@@ -1,7 +1,6 @@
 """`make start`, `make send` and `make show`, as people run them: as processes."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -17,14 +16,9 @@ import pytest
 from local.aws_server import aws_server
 from local.embedded import BUCKET, PREFIX, QUEUE, s3_client, sqs_client
 from local.make_events import FOLDER
+from tests import processes
 
 ROOT = FOLDER.parent
-
-
-def environment(**more: str) -> dict[str, str]:
-    """Give an environment in which nothing is configured."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "OAM_"))}
-    return clean | {"PYTHONPATH": str(ROOT), "AWS_EC2_METADATA_DISABLED": "true"} | more
 
 
 @pytest.fixture
@@ -32,15 +26,8 @@ def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a module to its end in a folder without `.env`."""
 
     def run_module(module: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            cwd=tmp_path,
-            env=environment(**variables),
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
+        command = [sys.executable, "-m", module, *arguments]
+        return processes.run(command, cwd=tmp_path, env=processes.environment(**variables), timeout=30)
 
     return run_module
 
@@ -52,13 +39,12 @@ def started(folder: Path, *arguments: str, **variables: str) -> Iterator[subproc
     with (
         out.open("w") as out_file,
         errors.open("w") as errors_file,
-        subprocess.Popen(
+        processes.start(
             [sys.executable, "-m", "local.start", *arguments],
             cwd=folder,
-            env=environment(**variables),
+            env=processes.environment(**variables),
             stdout=out_file,
             stderr=errors_file,
-            text=True,
         ) as process,
     ):
         try:
@@ -94,7 +80,7 @@ def test_an_embedded_stack_publishes_what_is_sent_to_it_until_it_is_interrupted(
         sent = run("local.send", str(FOLDER / "full-job.json"), *option)
 
         # THEN it says so, in the order of the SentTimestamps
-        assert (sent.returncode, sent.stderr) == (0, "")
+        assert (sent.returncode, sent.stderr) == (0, f"Stack: embedded, at http://127.0.0.1:{port}\n")
         assert [line.split('"')[11] for line in sent.stdout.splitlines()] == [
             "STARTED", "FINISHED", "STARTED", "FINISHED"
         ]  # fmt: skip
@@ -155,7 +141,7 @@ def test_a_part_of_the_configuration_is_not_enough_and_all_that_is_missing_is_na
         "AWS_ACCESS_KEY_ID",
     ):
         assert f"{name} " in result.stderr, name
-    assert "embedded stack, which" not in result.stderr
+    assert "this is the embedded stack" not in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -193,14 +179,8 @@ def test_with_an_env_file_it_polls_the_queue_that_is_named_there(tmp_path: Path)
 
         # WHEN the program runs, and a message is sent there
         with started(tmp_path) as process:
-            subprocess.run(
-                [sys.executable, "-m", "local.send", str(FOLDER / "chunk-started.json")],
-                cwd=tmp_path,
-                env=environment(),
-                check=True,
-                timeout=30,
-                capture_output=True,
-            )
+            command = [sys.executable, "-m", "local.send", "--yes", str(FOLDER / "chunk-started.json")]
+            processes.run(command, cwd=tmp_path, check=True)
 
             # THEN it is published there
             wait_for(lambda: s3.list_objects_v2(Bucket="real-bucket").get("Contents"))
@@ -224,9 +204,7 @@ def working(folder: Path, port: int, seconds: float) -> Iterator[subprocess.Pope
         "sys.exit(local.start.main())\n"
     )
     command = [sys.executable, "-c", slow, "--port", str(port)]
-    with subprocess.Popen(
-        command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with processes.start(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             assert process.stderr
             assert process.stdout

@@ -1,0 +1,202 @@
+"""The tests reach nothing that the user's `.env` or environment points at, and so redrive nobody's queue."""
+
+import ast
+import os
+import re
+import shutil
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import processes
+
+# One test for each way in which the suite starts something, and some that work in its own process.
+STARTERS = [
+    "tests/bench/test_bench.py::test_the_loop_floor_makes_the_same_requests",
+    "tests/docs/test_readme.py::test_every_make_target_shown_exists_and_make_alone_lists_it",
+    "tests/docs/test_readme.py::test_no_file_names_a_package_index",
+    "tests/deploy/test_template.py::test_sam_finds_nothing_to_complain_of[default]",
+    "tests/integration/test_app.py",
+    "tests/integration/test_tokens.py",
+    "tests/local/test_aws_server.py::test_as_a_process_of_its_own_it_says_its_url_and_ends_on_a_signal",
+    "tests/local/test_demo.py::test_it_ends_well_and_a_pipe_gets_plain_lines",
+    "tests/local/test_redrive.py::test_an_operator_reads_the_dead_letters_with_reasons_then_redrives_them",
+    "tests/local/test_send.py::test_a_file_of_ours_is_sent_in_the_order_of_the_timestamps[full-job]",
+    "tests/local/test_start.py::test_an_embedded_stack_publishes_what_is_sent_to_it_until_it_is_interrupted",
+    "tests/local/test_start.py::test_a_signal_lets_the_batch_in_hand_finish",
+    "tests/runtime/test_lambda_runtime.py",
+    "tests/unit/test_settings.py",
+]
+CHAOS = ["-m", "tests.chaos", "--small", "--jobs=8", "--quiet"]
+
+
+class Trap:
+    """A port that nobody may connect to; a context manager."""
+
+    def __enter__(self) -> "Trap":
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=50)
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.caught: list[bytes] = []
+        threading.Thread(target=self._listen, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(2)
+                try:
+                    self.caught.append(connection.recv(2_000))
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+                except OSError as error:
+                    self.caught.append(repr(error).encode())
+
+
+@pytest.fixture
+def trap() -> Iterator[Trap]:
+    with Trap() as set_up:
+        yield set_up
+
+
+def of_the_user(url: str, folder: Path) -> dict[str, str]:
+    """Give what a user may have configured, all of it naming the trap."""
+    (folder / "aws-config").write_text(
+        f"[profile mine]\nregion = eu-west-1\nendpoint_url = {url}\ncredential_process = touch {folder}/asked\n"
+    )
+    return {
+        "AWS_ACCESS_KEY_ID": "users",
+        "AWS_SECRET_ACCESS_KEY": "users",
+        "AWS_REGION": "eu-west-1",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_PROFILE": "mine",
+        "AWS_CONFIG_FILE": str(folder / "aws-config"),
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": url,
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT": url,
+        "AWS_MAX_ATTEMPTS": "1",
+        "AWS_LAMBDA_LOG_LEVEL": "ERROR",
+        "AWS_LAMBDA_RUNTIME_API": url.removeprefix("http://"),
+        **{f"AWS_ENDPOINT_URL{service}": url for service in ("", "_S3", "_SQS", "_SECRETS_MANAGER")},
+        **{f"{kind}_PROXY": url for kind in ("HTTP", "HTTPS", "ALL")},
+        **{f"{kind}_proxy": url for kind in ("http", "https", "all")},
+        "REQUESTS_CA_BUNDLE": "/nowhere/ca.pem",
+        "CURL_CA_BUNDLE": "/nowhere/ca.pem",
+        "AWS_CA_BUNDLE": "/nowhere/ca.pem",
+        "DEBUG": "*",
+        "POWERTOOLS_LOG_LEVEL": "CRITICAL",
+        "POWERTOOLS_METRICS_DISABLED": "true",
+        "POWERTOOLS_METRICS_NAMESPACE": "Users",
+        "OAM_STATUS_SQS_QUEUE_URL": f"{url}/123456789012/users-queue",
+        "OAM_STATUS_BUCKET": "users-bucket",
+        "OAM_STATUS_PREFIX": "users",
+        "OAM_CATALOG_URL": url,
+        "OAM_API_TOKEN": "users-token",
+        "OAM_API_TOKEN_SECRET_ARN": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:users-abcdef",
+        "OAM_TILES_URL": url,
+        "MOCK_OAM_API": "false",
+        "PYTHONPATH": "/nowhere",
+        "MAKEFLAGS": "-n",
+    }
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, trap: Trap) -> Path:
+    """A copy of the repository, with a `.env` in it that names the trap."""
+    folder = tmp_path / "checkout"
+    for name in processes.run(["git", "ls-files"], cwd=processes.ROOT, check=True).stdout.splitlines():
+        if (processes.ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(processes.ROOT / name, folder / name)
+    for path in (processes.ROOT / "tests").rglob("*.py"):  # those that are not yet tracked
+        shutil.copyfile(path, folder / path.relative_to(processes.ROOT))
+    for path in (processes.ROOT / "local").glob("*.py"):
+        shutil.copyfile(path, folder / path.relative_to(processes.ROOT))
+    # A folder, so that no `make setup` clears what is behind the link.
+    (folder / ".venv").mkdir()
+    (folder / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    processes.run(["git", "init", "--quiet"], cwd=folder, check=True)
+    processes.run(["git", "add", "--all"], cwd=folder, check=True)
+    variables = of_the_user(trap.url, tmp_path)
+    (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
+    return folder
+
+
+@pytest.mark.timeout(400)
+def test_nothing_that_the_user_has_configured_is_reached_by_a_test(
+    checkout: Path, trap: Trap, tmp_path: Path
+) -> None:
+    # GIVEN a .env, and an environment, that name a trap wherever a user may name something
+    surroundings = processes.clean(os.environ) | of_the_user(trap.url, tmp_path)
+    # The trap itself works.
+    socket.create_connection(("127.0.0.1", int(trap.url.rpartition(":")[2]))).close()
+    # WHEN the suite's ways to start something are used
+    for arguments in (["-m", "pytest", "-q", *STARTERS], CHAOS):
+        done = processes.run(
+            [sys.executable, *arguments], cwd=checkout, env=surroundings, timeout=380, closed=False
+        )
+        # THEN all is as it is without
+        assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-2_000:]
+    # AND nothing was contacted, or asked for credentials
+    assert trap.caught == [b""]
+    assert not (tmp_path / "asked").exists()
+
+
+STARTS = {
+    *(f"subprocess.{name}" for name in ("run", "Popen", "call", "check_call", "check_output", "getoutput")),
+    *(
+        f"os.{name}"
+        for name in ("system", "popen", "posix_spawn", "posix_spawnp", "execv", "execve", "execvp")
+    ),
+    *(f"asyncio.create_subprocess_{name}" for name in ("exec", "shell")),
+    "pty.spawn",
+}
+
+
+def starts(path: Path) -> list[str]:
+    """Find where a module starts a process, but by the suite's own ways."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in STARTS:
+            found.append(f"{path.name}:{node.lineno}: {ast.unparse(node.func)}")
+        if isinstance(node, ast.ImportFrom):
+            found += [
+                f"{path.name}: {name.name}" for name in node.names if f"{node.module}.{name.name}" in STARTS
+            ]
+    return found
+
+
+def test_no_test_starts_a_process_past_the_clean_environment() -> None:
+    assert len(starts(processes.ROOT / "tests" / "processes.py")) == 3
+    others = [path for path in (processes.ROOT / "tests").rglob("*.py") if path.name != "processes.py"]
+    assert len(others) > 50
+    assert [start for path in others for start in starts(path)] == []
+
+
+def test_a_tool_that_would_read_the_users_env_file_is_not_started() -> None:
+    for command in (["python", "-m", "local.redrive"], ["make", "redrive"]):
+        with pytest.raises(AssertionError, match=r"would read the user's \.env"):
+            processes.run(command, cwd=processes.ROOT)
+
+
+def test_this_process_and_those_that_it_starts_see_nothing_of_the_users(tmp_path: Path) -> None:
+    # GIVEN what a user may have
+    users = of_the_user("http://trap", tmp_path) | {"PATH": "/bin", "HTTPS_PROXY": "http://proxy"}
+    # THEN nothing of it is kept but what leads pip to its index
+    kept = processes.clean(users)
+    assert {name: value for name, value in kept.items() if name not in processes.CLOSED} == {
+        "PATH": "/bin",
+        "PIP_PROXY": "http://proxy",
+        "PIP_CERT": "/nowhere/ca.pem",
+    }
+    # AND this process, whose environment the suite has cleaned, has nothing of the kind
+    foreign = re.compile(r"(AWS|OAM|POWERTOOLS|MOCK|DEBUG|REQUESTS|CURL)(_|$)|.*_proxy$", re.IGNORECASE)
+    assert {name for name in os.environ if foreign.match(name)} <= set(processes.CLOSED) | {"PIP_PROXY"}

@@ -1,0 +1,57 @@
+"""The tools, as people run them: as processes."""
+
+import os
+import pty
+import sys
+import time
+from pathlib import Path
+from subprocess import CompletedProcess
+
+from tests import processes
+
+# What names a stack and is not the embedded one, but for where it is.
+NAMED = {
+    "AWS_ACCESS_KEY_ID": "x",
+    "AWS_SECRET_ACCESS_KEY": "x",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "OAM_STATUS_PREFIX": "status",
+    "MOCK_OAM_API": "true",
+}
+
+
+def tool(
+    name: str, *arguments: str, cwd: Path | str | None = None, **variables: str
+) -> "CompletedProcess[str]":
+    """Run a tool to its end, with no terminal."""
+    command = [sys.executable, "-m", f"local.{name}", *arguments]
+    return processes.run(command, cwd=Path(cwd) if cwd else None, env=processes.environment(**variables))
+
+
+def at_a_terminal(answer: str, name: str, *arguments: str, **variables: str) -> tuple[int, str]:
+    """Run a tool at a terminal, and answer what it asks; give its exit code and what was to be seen."""
+    main, terminal = pty.openpty()
+    command = [sys.executable, "-m", f"local.{name}", *arguments]
+    variables |= {"TERM": "dumb"}
+    with processes.start(
+        command,
+        env=processes.environment(**variables),
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+    ) as process:
+        os.close(terminal)
+        shown, answered = b"", False
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            try:
+                chunk = os.read(main, 65_536)
+            except OSError:  # Linux's way to say that nobody has the terminal open any more
+                break
+            if not chunk:
+                break
+            shown += chunk
+            if b"[y/N]" in shown and not answered:
+                answered = True
+                os.write(main, f"{answer}\n".encode())
+    os.close(main)
+    return process.returncode, shown.decode().replace("\r\n", "\n")
