@@ -1,9 +1,7 @@
 """The stack, read as CloudFormation gets it: what would hurt silently if it were lost."""
 
 import json
-import os
 import re
-import subprocess
 import tomllib
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 from handler.app import SERVICE
 from handler.outcomes import Outcome
 from handler.settings import read_settings
+from tests import processes
 from tests.deploy.lint import covering, findings, lint_all, pairs
 from tests.deploy.translated import (
     ACCOUNT,
@@ -43,13 +42,10 @@ def statements(stack: Stack) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("environment", ["default", "staging", "production"])
 def test_sam_finds_nothing_to_complain_of(environment: str) -> None:
-    done = subprocess.run(
-        [str(BIN / "sam"), "validate", "--config-env", environment],
+    done = processes.run(
+        [BIN / "sam", "validate", "--config-env", environment],
         cwd=ROOT,
-        env={**os.environ, "AWS_DEFAULT_REGION": "us-east-1", "SAM_CLI_TELEMETRY": "0"},
-        capture_output=True,
-        text=True,
-        check=False,
+        env=processes.environment(AWS_DEFAULT_REGION="us-east-1"),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "valid SAM Template" in done.stdout
@@ -463,6 +459,21 @@ def test_samconfig_gives_parameters_that_the_template_has() -> None:
         assert name != "production" or overrides["Rollout"] == TEMPLATE["Parameters"]["Rollout"]["Default"]
         for parameter, value in overrides.items():
             assert value in map(str, TEMPLATE["Parameters"][parameter]["AllowedValues"])
+
+
+def test_the_stack_that_invented_jobs_are_sent_to_registers_none_of_them() -> None:
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    stack = config["default"]["global"]["parameters"]["stack_name"]
+    # GIVEN the stacks to which the README sends what is in events/
+    shown = re.findall(r"STACK=([\w-]+)", (ROOT / "README.md").read_text())
+    assert shown == [stack]
+    # THEN their catalog is mocked, and that of none which works for people is
+    mocked = {
+        name
+        for name in ("default", "staging", "production")
+        if "MockCatalog=true" in config[name]["deploy"]["parameters"]["parameter_overrides"].split()
+    }
+    assert mocked == {"default"}
 
 
 def test_the_artifacts_python_is_the_functions() -> None:
