@@ -117,7 +117,8 @@ def _follow(
             _stop(sqs, move)
             return moved
         time.sleep(interval)
-    raise MoveFailed(f"SQS does not list the move that it started: {move.handle}")
+    _stop(sqs, move)
+    raise MoveFailed(f"SQS does not list the move that it started, and it was stopped: {move.handle}")
 
 
 def _listed(sqs: "SQSClient", source_arn: str) -> list[dict[str, Any]]:

@@ -90,12 +90,13 @@ def test_a_move_that_sqs_gives_up_is_a_failure_with_sqss_reason(stack: Stack, aw
         move_all(aws.client("sqs", tasks.url), ARN, 3, None, nothing, interval=0.02)
 
 
-def test_a_move_that_is_never_listed_is_a_failure_and_is_stopped_by_nobody(
+def test_a_move_that_is_never_listed_is_a_failure_and_is_stopped(
     stack: Stack, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(move_task, "LONGEST_UNLISTED", 3)
     with MoveTasks(stack, unlisted=99) as tasks, pytest.raises(MoveFailed, match="does not list"):
         move_all(aws.client("sqs", tasks.url), ARN, 3, None, nothing, interval=0.02)
+    assert tasks.calls["CancelMessageMoveTask"] == 1
 
 
 def test_who_stops_it_stops_sqss_move(stack: Stack, aws: Aws) -> None:
