@@ -4,33 +4,35 @@ import functools
 import os
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+import boto3
 from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.data_classes import SQSEvent
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
-from botocore.session import Session
 
-from handler.aws_clients import AwsClients
-from handler.batch import POSTPONING, Batch
+from handler.batch import Batch
 from handler.circuit_breaker import CircuitBreaker
+from handler.deadline import Deadline, Reserve
 from handler.log import make_logger, set_debug
+from handler.notifier import Notifier
 from handler.outcomes import Outcome, Report
 from handler.publisher import Publisher
+from handler.queue import Queue
 from handler.settings import Settings, read_settings
-from handler.status_queue import StatusQueue
 from handler.status_store import StatusStore
 from handler.tokens import SecretToken, Token
 
 if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
     from handler.catalog import Catalog, MockCatalog
 
 WORKERS = 32  # jobs at once; each has at most one request under way
-ANSWERING = 0.5  # seconds kept back to log, count and answer, beside what postponing may take
 
 SERVICE = "oam-status-publisher"
 NAMESPACE = "OpenAerialMap"
@@ -40,68 +42,46 @@ metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
 
 
 def wire(settings: Settings) -> Batch:
-    """Put the parts together."""
-    # Without boto3: its resources and transfers, used by nothing here, take a twentieth of a cold start.
-    session = Session()
-    # Away from AWS a bucket has no host name of its own.
-    style: Literal["path", "auto"] = "path" if settings.endpoint_url else "auto"
-    s3 = _clients(
-        session,
-        "s3",
-        settings,
-        Config(max_pool_connections=WORKERS, s3={"addressing_style": style}),
+    """Make the clients, and put the parts together."""
+    # One attempt a call: what tries again is the caller, which knows how much time there is.
+    config = Config(
+        connect_timeout=Reserve.AWS_CONNECT,
+        read_timeout=Reserve.AWS_READ,
+        retries={"mode": "standard", "total_max_attempts": 1},
+        max_pool_connections=WORKERS,
+        # Away from AWS a bucket has no host name of its own.
+        s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
     )
-    publisher = Publisher(
-        store=StatusStore(s3, settings.bucket, settings.prefix),
-        make_catalog=functools.cache(functools.partial(_catalog, settings, session)),
-        breaker=CircuitBreaker(time.monotonic),
-        tiles_base=settings.tiles_base,
-        clock=lambda: time.time_ns() // 1_000_000,
-        logger=logger,
+    client = functools.partial(boto3.session.Session(region_name=settings.region).client, config=config)
+    store = StatusStore(client("s3"), settings.bucket, settings.prefix)
+    # Made when they are needed first: most batches finish no job, and no message of them fails.
+    catalog = functools.cache(
+        functools.partial(_catalog, settings, functools.partial(client, "secretsmanager"))
     )
-    return Batch(publisher, _queue(settings, session), WORKERS, logger)
+    notifier = Notifier(catalog, CircuitBreaker(time.time), settings.tiles_base, logger)
+    queue = None
+    if settings.queue_url:
+        queue = Queue(functools.cache(functools.partial(client, "sqs")), settings.queue_url, logger)
+    return Batch(Publisher(store, notifier, settings.tiles_base, logger), queue, WORKERS, logger)
 
 
-def _clients(
-    session: Session,
-    service: str,
-    settings: Settings,
-    config: Config | None = None,
-) -> AwsClients[Any]:
-    return AwsClients(
-        lambda patience: session.create_client(
-            service,
-            region_name=settings.region,
-            config=patience.merge(config) if config else patience,
-        )
-    )
-
-
-def _catalog(settings: Settings, session: Session) -> "Catalog | MockCatalog":
-    # Late: requests is a tenth of a cold start, and most batches finish no job.
+def _catalog(
+    settings: Settings, make_client: "Callable[[], SecretsManagerClient]"
+) -> "Catalog | MockCatalog":
+    # Late: requests is a tenth of a cold start.
     from handler.catalog import Catalog, MockCatalog  # noqa: PLC0415
 
     if settings.mock_catalog:
         return MockCatalog(logger)
-    return Catalog(settings.catalog_url, _token(settings, session), WORKERS)
-
-
-def _queue(settings: Settings, session: Session) -> StatusQueue | None:
-    if settings.queue_url is None:
-        return None
-    return StatusQueue(_clients(session, "sqs", settings), settings.queue_url, logger)
-
-
-def _token(settings: Settings, session: Session) -> Token:
-    if settings.token or settings.token_secret is None:
-        return lambda *_: settings.token
-    secrets_manager = _clients(session, "secretsmanager", settings)
-    return SecretToken(settings.token_secret, secrets_manager, time.monotonic, logger)
+    token: Token = lambda *_: settings.token  # noqa: E731
+    if settings.token_secret and not settings.token:
+        token = SecretToken(settings.token_secret, functools.cache(make_client), logger)
+    return Catalog(settings.catalog_url, token, WORKERS)
 
 
 @functools.cache
 def _batch() -> Batch:
-    """Wire the parts at the first invocation; SettingsError, not cached, at every one until it is mended."""
+    """Wire the parts at the first invocation; SettingsError, not cached, at every one until it is fixed."""
     settings = read_settings(os.environ)
     set_debug(logger, debug=settings.debug)
     return wire(settings)
@@ -109,36 +89,30 @@ def _batch() -> Batch:
 
 # Not the event, whatever POWERTOOLS_LOGGER_LOG_EVENT says: it is the whole batch.
 @logger.inject_lambda_context(log_event=False)
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Publish a batch of the tiler's messages.
 
     Args:
         event: an SQS event (https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html).
-        context: tells the time left.
+        context: knows the time left, and the function's memory.
 
     Returns:
         The messages that failed, so that SQS retries those alone
-        (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html).
+        (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html). Where every message
+        failed nothing is raised: that would tell SQS no more, and make a function error of each poison
+        message that comes alone. The alarms watch the function's own metrics.
 
     Raises:
         SettingsError: when the environment is incomplete or wrong; every message comes back.
     """
-    report = _batch().process(
-        SQSEvent(event).records,
-        lambda: context.get_remaining_time_in_millis() / 1000 - ANSWERING - POSTPONING,
+    records = list(SQSEvent(event).records)
+    deadline = Deadline.of_invocation(
+        context.get_remaining_time_in_millis() / 1000, len(records), int(context.memory_limit_in_mb)
     )
+    report = _batch().process(records, deadline)
     _count(report, context)
-
-    def outcome_of(record: SQSRecord) -> None:
-        if record.message_id in report.failed:
-            raise report.failed[record.message_id]
-
-    # Not raised where every message failed: that tells SQS nothing more, and makes a function error of each
-    # poison message that comes alone. The alarms watch our own metrics.
-    processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
-    with processor(event["Records"], outcome_of):
-        processor.process()
-    return dict(processor.response())
+    failed = dict.fromkeys(record.message_id for record in records if record.message_id in report.failed)
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
 def _count(report: Report, context: LambdaContext) -> None:

@@ -2,25 +2,20 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from handler.aws_clients import SHORTEST_CALL
-from handler.backoff import delay
-from handler.errors import OutOfTime, RetryLater
+from handler.deadline import Deadline
 from handler.messages import Event, InvalidMessage, parse
-from handler.outcomes import Outcome, Report
+from handler.outcomes import Outcome, OutOfTime, Report, RetryLater
 from handler.publisher import Publisher
-from handler.status_queue import StatusQueue
+from handler.queue import Queue, backoff
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
-
-
-POSTPONING = 2 * SHORTEST_CALL  # seconds that are kept back for it: to begin calls, and to end them
 
 
 class Batch:
@@ -30,29 +25,46 @@ class Batch:
         publisher: publishes each job; shared by threads.
         queue: where the messages come from; None leaves them to its own visibility timeout.
         workers: how many jobs run at once.
-        logger: gets a line for each message that failed.
+        logger: gets a line for each reason why messages of a job failed.
     """
 
-    def __init__(
-        self, publisher: Publisher, queue: StatusQueue | None, workers: int, logger: "Logger"
-    ) -> None:
+    def __init__(self, publisher: Publisher, queue: Queue | None, workers: int, logger: "Logger") -> None:
         self._publisher = publisher
         self._queue = queue
         self._workers = workers
         self._logger = logger
 
-    def process(self, records: Iterable[SQSRecord], time_left: Callable[[], float]) -> Report:
+    def process(self, records: Sequence[SQSRecord], deadline: Deadline) -> Report:
         """Process a batch's messages; no message's failure is another's.
 
         Args:
             records: the batch.
-            time_left: gives the seconds left until the invocation has to answer. What is not done by then
-                is reported as failed; its threads find no time left at their next step.
+            deadline: ends the work. What is not done by then is reported as failed; its threads find no
+            time left
+                at their next step.
 
         Returns:
             What came of them.
         """
-        report, records = Report(), list(records)
+        report = Report()
+        jobs = self._group(records, report)
+        if jobs:
+            self._run(jobs, deadline, report)
+        first = {record.message_id for record in records if _receive_count(record) == 1}
+        self._count_failures(report, jobs, first)
+        if self._queue and report.failed:
+            timeouts = {
+                str(record.get("receiptHandle")): _visibility_timeout(
+                    record, report.failed[record.message_id]
+                )
+                for record in records
+                if record.message_id in report.failed
+            }
+            self._queue.change_visibility(timeouts, deadline)
+        return report
+
+    def _group(self, records: Sequence[SQSRecord], report: Report) -> dict[str, list[Event]]:
+        """Understand the messages; return the events of each job."""
         jobs: defaultdict[str, list[Event]] = defaultdict(list)
         for record in records:
             self._logger.debug("Message received", message_id=record.message_id, body=record.get("body"))
@@ -65,31 +77,15 @@ class Batch:
             jobs[message.job_id].append(message.event)
             if message.recovered:
                 report.outcomes.append(Outcome.RECOVERED)
-        if jobs:
-            self._run(jobs, time_left, report)
-        first = {record.message_id for record in records if _receives(record) == 1}
-        for message_id, reason in report.failed.items():
-            # Poison comes back at once, until it is a dead letter: its first receive says all.
-            if message_id in first or not isinstance(reason, InvalidMessage):
-                report.outcomes.append(self._failure(message_id, reason))
-        if self._queue and report.failed:
-            delays = {
-                str(record.get("receiptHandle")): _delay(record, report.failed[record.message_id])
-                for record in records
-                if record.message_id in report.failed
-            }
-            self._queue.postpone(delays, time_left() + POSTPONING)
-        return report
+        return jobs
 
-    def _run(
-        self, jobs: defaultdict[str, list[Event]], time_left: Callable[[], float], report: Report
-    ) -> None:
+    def _run(self, jobs: Mapping[str, list[Event]], deadline: Deadline, report: Report) -> None:
         pool = ThreadPoolExecutor(min(self._workers, len(jobs)), thread_name_prefix="job")
         running: dict[Future[Report], str] = {
-            pool.submit(self._publisher.publish, job_id, events, time_left): job_id
+            pool.submit(self._publisher.publish, job_id, events, deadline): job_id
             for job_id, events in jobs.items()
         }
-        done, _ = wait(running, timeout=max(0.0, time_left()))
+        done, _ = wait(running, timeout=max(0.0, deadline.remaining()))
         pool.shutdown(wait=False, cancel_futures=True)
         for future, job_id in running.items():
             failure: BaseException | None = OutOfTime("the invocation's time was up before the job was done")
@@ -102,30 +98,51 @@ class Batch:
             else:
                 raise failure
 
-    def _failure(self, message_id: str, error: Exception) -> Outcome:
-        """Log why a message failed, and give that a name."""
+    def _count_failures(self, report: Report, jobs: Mapping[str, list[Event]], first: set[str]) -> None:
+        """Count each message that failed, and log each reason once for each job.
+
+        A message that can never succeed comes back at once, until it is a dead letter: its first receive
+        says all.
+        """
+        job_ids = {event.message_id: job_id for job_id, events in jobs.items() for event in events}
+        lines: defaultdict[tuple[str | None, str, str], list[str]] = defaultdict(list)
+        errors: dict[tuple[str | None, str, str], Exception] = {}
+        for message_id, error in report.failed.items():
+            if isinstance(error, InvalidMessage) and message_id not in first:
+                continue
+            report.outcomes.append(getattr(error, "outcome", Outcome.UNEXPECTED))
+            line = (job_ids.get(message_id), type(error).__name__, str(error))
+            lines[line].append(message_id)
+            errors[line] = error
+        for line, message_ids in lines.items():
+            self._log(errors[line], line[0], message_ids)
+
+    def _log(self, error: Exception, job_id: str | None, message_ids: list[str]) -> None:
         if isinstance(error, InvalidMessage):
-            self._logger.warning("Message refused", message_id=message_id, reason=str(error))
-            return Outcome.INVALID
-        if isinstance(error, RetryLater):
+            self._logger.warning("Message refused", message_id=message_ids, reason=str(error))
+        elif isinstance(error, RetryLater):
             self._logger.warning(
-                "Message failed", message_id=message_id, error=type(error).__name__, reason=str(error)
+                "Message failed",
+                job_id=job_id,
+                message_id=message_ids,
+                error=type(error).__name__,
+                reason=str(error),
             )
-            return Outcome.DEFERRED if isinstance(error, OutOfTime) else Outcome.FAILED
-        self._logger.error("Message failed unexpectedly", message_id=message_id, exc_info=error)
-        return Outcome.UNEXPECTED
+        else:
+            self._logger.error(
+                "Message failed unexpectedly", job_id=job_id, message_id=message_ids, exc_info=error
+            )
 
 
-def _delay(record: SQSRecord, error: Exception) -> int:
-    """Give the seconds until a failed message comes back: at once, if only to become a dead letter sooner."""
+def _visibility_timeout(record: SQSRecord, error: Exception) -> int:
+    """Return the seconds until a failed message comes back: 0 for one that can only become a dead letter."""
     if isinstance(error, InvalidMessage):
         return 0
-    at_least = error.retry_after if isinstance(error, RetryLater) else 0.0
-    chance = random.random()  # noqa: S311 (no secret)
-    return delay(_receives(record), chance, at_least)
+    retry_after = error.retry_after if isinstance(error, RetryLater) else 0.0
+    return backoff(_receive_count(record), random.random(), retry_after)  # noqa: S311 (no secret)
 
 
-def _receives(record: SQSRecord) -> int:
-    """Give how often a message has been received, this time included; 1 where the record does not say."""
-    receives = str((record.get("attributes") or {}).get("ApproximateReceiveCount"))
-    return max(1, int(receives)) if receives.isdecimal() else 1
+def _receive_count(record: SQSRecord) -> int:
+    """Return how often a message has been received, this time included; 1 where the record does not say."""
+    count = str((record.get("attributes") or {}).get("ApproximateReceiveCount"))
+    return max(1, int(count)) if count.isdecimal() else 1

@@ -1,36 +1,60 @@
 """The OAM catalog's `POST /tms`: says that a job's tiles are there."""
 
-import random
+import http.client
+import io
+import json
+import socket
+import ssl
+import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import BaseHTTPResponse
-from urllib3.connectionpool import ConnectionPool
-from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError, ReadTimeoutError, ResponseError
+from urllib3.exceptions import HTTPError, InvalidHeader
 from urllib3.util import Retry
 
-from handler.errors import CatalogDown, CatalogError, OutOfTime
-from handler.notification import SHORTEST_NOTIFY, CatalogState, Notification
+from handler.catalog_entry import CatalogState, Notification
+from handler.deadline import Deadline, Reserve
+from handler.outcomes import CatalogDown, CatalogError, CatalogTimeout, CatalogUnavailable, OutOfTime
 from handler.redaction import without_token
 from handler.tokens import Token
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from aws_lambda_powertools import Logger
 
-# All in seconds.
-CONNECT_TIMEOUT = 3.0
-READ_TIMEOUT = 10.0
-LONGEST_RETRY_AFTER = 2.0  # a catalog that asks for more is asked again by the next delivery
+# 520 to 524 and 530 are Cloudflare's, of an origin that does not answer it
+# (https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/).
+_DOWN = frozenset({408, 502, 504, *range(520, 525), 530})
+_UNAVAILABLE = frozenset({429, 503})
 
-_RETRIES = 2
-_RETRY_STATUSES = frozenset({429, 502, 503, 504})
+# A server closes a connection that idles (Node after 5 s), which a frozen function does not notice.
+_IDLE_SECONDS = 2.0
 _ANSWER_BYTES = 65_536  # what is read of an answer
 _BODY_SECONDS = 0.2  # for as long as more of it comes
 _ERROR_CHARACTERS = 500  # what is kept of it
+
+_WORDS: dict[type[BaseException], str] = {
+    requests.exceptions.ProxyError: "the proxy made no connection to {host}",
+    socket.gaierror: "the name {host} has no address",
+    ConnectionRefusedError: "connection refused by {host}",
+    ConnectionError: "connection closed by {host} without an answer",
+    ssl.SSLCertVerificationError: "the certificate of {host} is not accepted",
+    ssl.SSLError: "no TLS connection to {host}",
+    TimeoutError: "{host} did not answer in time",
+    http.client.HTTPException: "{host} did not answer in HTTP",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    text: str
+    retry_after: float  # in seconds
 
 
 class Catalog:
@@ -38,7 +62,7 @@ class Catalog:
 
     Args:
         url: its base URL.
-        token: gives its bearer token.
+        token: returns its bearer token.
         connections: how many threads may use it at once.
     """
 
@@ -46,147 +70,167 @@ class Catalog:
 
     def __init__(self, url: str, token: Token, connections: int) -> None:
         self._url = f"{url.rstrip('/')}/tms"
+        self._host = urlsplit(self._url).hostname or ""
         self._token = token
-        self._session = _Session()
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=_RETRY)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
+        # No session's request: it would put a .netrc's password in the token's place, and look into
+        # redirects.
+        self._adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections)
+        # The environment's proxies and CA bundle.
+        self._settings: Any = requests.Session().merge_environment_settings(self._url, {}, True, None, None)
+        self._lock = threading.Lock()
+        self._used_at = 0.0
 
-    def notify(self, notification: Notification, seconds: float) -> None:
-        """Send a notification.
+    def notify(self, notification: Notification, deadline: Deadline) -> None:
+        """Send a notification once; a second time only with a token that has changed since a 401.
 
-        Connection errors, 429, 502, 503 and 504 are tried again at once, twice at the most; a 401 once, if
-        the token has changed. An answer that does not come in time is left to the next delivery: the catalog
-        may be at it, and two more waits are time that other jobs need. A redirect is not followed: requests
-        would turn the POST into a GET, get the catalog's listing with a 200, and nothing would have been
-        registered.
+        A redirect is not followed: requests would turn the POST into a GET, get the catalog's listing with
+        a 200, and nothing would have been registered.
 
         Args:
             notification: what to say.
-            seconds: how long it may take, retries and waits included.
+            deadline: ends the work; the time to record the answer is kept back.
 
         Raises:
             CatalogError: on anything but a 2xx; its text begins with the status code, and holds no token.
             CatalogDown: when that is not about this notification.
             TokenUnavailable: when there is no token to send.
-            OutOfTime: when it can't be asked in the time there is.
+            OutOfTime: when too little time is left to ask.
         """
-        end = time.monotonic() + seconds
-        token = self._token(None, seconds - SHORTEST_NOTIFY)
-        status, text, retry_after = self._post(notification, token, end)
-        if status == 401 and (newer := self._token(token, end - time.monotonic() - SHORTEST_NOTIFY)) != token:
-            status, text, retry_after = self._post(notification, newer, end)
-        if not 200 <= status < 300:
-            kind = CatalogDown if status in _RETRY_STATUSES else CatalogError
-            raise kind(f"HTTP {status}: {text}"[:_ERROR_CHARACTERS], retry_after)
+        token = self._token(None, deadline)
+        answer = self._post(notification, token, deadline)
+        if answer.status == 401 and (newer := self._token(token, deadline)) != token:
+            token, answer = newer, self._post(notification, newer, deadline)
+        if 200 <= answer.status < 300:
+            return
+        kind = CatalogDown if answer.status in _DOWN else CatalogError
+        if answer.status in _UNAVAILABLE:
+            kind = CatalogUnavailable
+        text = without_token(answer.text, token)  # before it is cut: that may leave half of the token
+        raise kind(f"HTTP {answer.status}: {text}"[:_ERROR_CHARACTERS], answer.retry_after)
 
-    def _post(self, notification: Notification, token: str, end: float) -> tuple[int, str, float]:
-        """Send a notification with a token; give the answer's status, text and Retry-After in seconds."""
+    def _post(self, notification: Notification, token: str, deadline: Deadline) -> _Answer:
+        """POST in a thread of its own, which is not waited for beyond the time there is.
 
-        def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
-            request.headers["Authorization"] = f"Bearer {token}"
-            return request
-
-        seconds = end - time.monotonic()
-        if seconds < SHORTEST_NOTIFY:
-            raise OutOfTime("no time was left to ask the catalog")
-        # Whatever the catalog does, all waits and requests fit into the time there is.
-        share = (seconds - _RETRIES * LONGEST_RETRY_AFTER) / (_RETRIES + 2)
-        timeout = (min(CONNECT_TIMEOUT, share / 3), min(READ_TIMEOUT, share * 2 / 3))
+        requests' timeouts are for one address of the name, and for one piece of the answer: neither bounds
+        all of it. The thread that is left behind can't send any more.
+        """
+        deadline.require(Reserve.POST + Reserve.RECORD, "ask the catalog")
+        seconds = min(Reserve.LONGEST_POST, deadline.remaining() - Reserve.RECORD)
+        body = _Body(json.dumps(notification.payload).encode(), deadline)
+        self._drop_idle_connections(deadline.now())
+        answer: Future[_Answer] = Future()
+        threading.Thread(target=self._send, args=(body, token, seconds, answer), daemon=True).start()
         try:
-            with self._session.post(
-                self._url,
-                json=notification.payload,
-                auth=authorize,  # not a header: requests would put a .netrc's password in its place
-                timeout=timeout,
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
-                retry_after = _RETRY.get_retry_after(answer.raw) or 0.0
-                status, text = answer.status_code, self._start_of(answer)
-                # What is not going to be shown is not searched.
-                return status, "" if 200 <= status < 300 else without_token(text, token), retry_after
-        except requests.RequestException as error:
-            text = f"{type(error).__name__}: {without_token(str(error), token)}"
-            raise CatalogDown(text[:_ERROR_CHARACTERS]) from None
+            found = answer.result(seconds)
+        except TimeoutError:
+            if body.cancel():
+                raise CatalogTimeout(f"{self._host} did not answer within {seconds:.1f} s") from None
+            raise CatalogUnavailable(f"no connection to {self._host} within {seconds:.1f} s") from None
+        self._used_at = deadline.now()
+        return found
 
-    def _start_of(self, answer: requests.Response) -> str:
-        """Read what comes of a body soon: a timeout is for each part of it, and they may have no end."""
-        content, end = b"", time.monotonic() + _BODY_SECONDS
+    def _send(self, body: "_Body", token: str, seconds: float, answer: "Future[_Answer]") -> None:
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        timeout = (min(Reserve.CONNECT, seconds), seconds)
         try:
-            while len(content) < _ANSWER_BYTES and time.monotonic() < end:
-                part = answer.raw.read1(_ANSWER_BYTES, decode_content=True)
-                if not part:
-                    break
-                content += part
-        except (HTTPError, OSError) as error:  # the status is what counts, and it is there
-            return f"(body: {type(error).__name__})"
-        return content.decode(errors="replace")
+            request = requests.Request("POST", self._url, headers=headers, data=body).prepare()
+            with self._adapter.send(request, timeout=timeout, **self._settings) as response:
+                found = _Answer(response.status_code, _start_of(response), _retry_after(response))
+            answer.set_result(found)
+        except Exception as error:  # noqa: BLE001 (a thread's end; requests lets through much)
+            kind = _kind(error) if body.cancel() else CatalogUnavailable
+            answer.set_exception(kind(_describe(error, self._host)))
+
+    def _drop_idle_connections(self, now: float) -> None:
+        with self._lock:
+            if now - self._used_at > _IDLE_SECONDS:
+                self._adapter.close()
+            self._used_at = now
 
 
 class MockCatalog:
-    """Stands for the catalog where nothing is to be sent.
-
-    Args:
-        logger: gets what would have been sent.
-    """
+    """Stands for the catalog where nothing is to be sent."""
 
     done = CatalogState.MOCKED
 
     def __init__(self, logger: "Logger") -> None:
         self._logger = logger
 
-    def notify(self, notification: Notification, seconds: float) -> None:  # noqa: ARG002 (as Catalog's)
+    def notify(self, notification: Notification, deadline: Deadline) -> None:  # noqa: ARG002 (as Catalog's)
         """Log a notification."""
         self._logger.info("Catalog notification not sent: mocked", payload=notification.payload)
 
 
-class _Session(requests.Session):
-    """A session that knows no redirects.
+class _Body(io.BytesIO):
+    """A request's body that is not handed over once it is cancelled, or after the deadline.
 
-    Even where it is told not to follow one, requests works out where it leads (a ValueError where that is no
-    URL), and reads its body to the end, however long.
+    The transport reads it when it is connected. What has not been read can't have reached the catalog.
     """
 
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Give no target."""
+    def __init__(self, content: bytes, deadline: Deadline) -> None:
+        super().__init__(content)
+        self._deadline = deadline
+        self._lock = threading.Lock()
+        self._is_sent = False
+        self._is_cancelled = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next piece.
+
+        Raises:
+            OutOfTime: when it must not be sent any more.
+        """
+        with self._lock:
+            if self._is_cancelled or self._deadline.remaining() < 0:
+                raise OutOfTime("too late to send it")
+            self._is_sent = True
+        return super().read(size)
+
+    def cancel(self) -> bool:
+        """Keep it from being sent; return whether it was sent before."""
+        with self._lock:
+            self._is_cancelled = True
+            return self._is_sent
 
 
-class _ShortRetry(Retry):
-    """urllib3's retries, but with jitter from the first on, and none after a long wait or before one."""
-
-    def get_backoff_time(self) -> float:
-        return random.uniform(0, 0.25 * 2 ** len(self.history))  # noqa: S311 (no secret)
-
-    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
-        try:
-            return super().get_retry_after(response)
-        except (InvalidHeader, ValueError, OverflowError):  # the last two: a year or a number out of range
-            return None
-
-    def increment(
-        self,
-        method: str | None = None,
-        url: str | None = None,
-        response: BaseHTTPResponse | None = None,
-        error: Exception | None = None,
-        _pool: ConnectionPool | None = None,
-        _stacktrace: "TracebackType | None" = None,
-    ) -> "_ShortRetry":
-        if response is not None and (self.get_retry_after(response) or 0) > LONGEST_RETRY_AFTER:
-            raise MaxRetryError(_pool, url or "", ResponseError("Retry-After is too long"))  # type: ignore[arg-type]
-        if isinstance(error, ReadTimeoutError):
-            raise error
-        retry = super().increment(method, url, response, error, _pool, _stacktrace)
-        if response is not None:
-            response.close()  # else urllib3 reads its body to the end, however long
-        return retry
+def _start_of(response: requests.Response) -> str:
+    """Read what comes of a body soon: a timeout is for each piece of it, and they may have no end."""
+    content, end = b"", time.monotonic() + _BODY_SECONDS
+    try:
+        while len(content) < _ANSWER_BYTES and time.monotonic() < end:
+            part = response.raw.read1(_ANSWER_BYTES, decode_content=True)
+            if not part:
+                break
+            content += part
+    except (HTTPError, OSError) as error:  # the status is what counts, and it is there
+        return f"(body: {type(error).__name__})"
+    return content.decode(errors="replace")
 
 
-_RETRY = _ShortRetry(
-    total=_RETRIES,
-    redirect=False,
-    allowed_methods={"POST"},
-    status_forcelist=_RETRY_STATUSES,
-    raise_on_status=False,  # the last answer says more than "too many retries"
-)
+def _retry_after(response: requests.Response) -> float:
+    try:
+        return Retry().get_retry_after(response.raw) or 0.0
+    except (InvalidHeader, ValueError, OverflowError):  # the last two: a year or a number out of range
+        return 0.0
+
+
+def _kind(error: Exception) -> type[CatalogDown]:
+    """Return the class of an error after which the catalog may have got the request."""
+    return CatalogTimeout if any(isinstance(cause, TimeoutError) for cause in _causes(error)) else CatalogDown
+
+
+def _describe(error: Exception, host: str) -> str:
+    """Say in words what the transport met, not what its libraries wrapped it in."""
+    cause: BaseException = error
+    for cause in _causes(error):
+        for kind, words in _WORDS.items():
+            if isinstance(cause, kind):
+                return words.format(host=host)
+    # Else the innermost: of the system's own errors the words, of all others the name.
+    return f"no connection to {host}: {cause if type(cause) is OSError else type(cause).__name__}"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

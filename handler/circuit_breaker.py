@@ -1,67 +1,82 @@
-"""Spares a catalog that is down, and an invocation the time that asking it in vain would take.
+"""Does not ask a catalog that is down, which would cost every invocation its time.
 
 The circuit breaker of https://learn.microsoft.com/azure/architecture/patterns/circuit-breaker: closed while
-the catalog answers, open after a few failures in a row, then half open: one caller a pause probes. Of the
-libraries, pybreaker calls under its lock, one job after the other, and circuitbreaker lets every thread probe
-at once.
+the catalog answers, open after a few failures in a row, then half open: one request in a while probes. Of
+the libraries, pybreaker calls under its lock, one job after the other, and circuitbreaker lets every thread
+probe at once.
 """
 
 import threading
 from collections.abc import Callable
 
-from handler.errors import RetryLater
+from handler.outcomes import CatalogDown, CatalogTimeout
 
-FAILURES = 3  # in a row, after which the circuit opens
-PAUSE = 30.0  # seconds from then, or from a probe in vain, to the next probe
-LONGEST_PAUSE = 120.0  # seconds, for a catalog that asks for more with a Retry-After
+# Points in a row that open the circuit. A timeout counts a third: a catalog may be slow with one large mosaic
+# and work for all others.
+FAILURE_THRESHOLD = 9
+FAILURE_POINTS = 3
+TIMEOUT_POINTS = 1
 
-
-class CircuitOpen(RetryLater):
-    """Raised when the catalog is not asked, for it has been down a moment ago."""
+# In seconds.
+RECOVERY_TIMEOUT = 30.0  # from the last failure to the next probe
+MAX_RECOVERY_TIMEOUT = 120.0  # for a catalog that asks for more with a Retry-After
 
 
 class CircuitBreaker:
     """The circuit of one instance of the function; shared by threads, and by one invocation after the other.
 
     Args:
-        clock: gives a time in seconds that never goes back.
+        clock: returns the time in seconds since the epoch.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._failures = 0
-        self._probe_at = 0.0  # when the next probe may begin, once there are enough failures
+        self._points = 0
+        self._last_success = 0.0
+        self._probe_at = 0.0  # when the next probe may begin, once the circuit is open
         self._probing: str | None = None
 
-    def admits(self, caller: str) -> bool:
-        """Tell whether a caller may ask the catalog; the one that is let through an open circuit probes.
+    @property
+    def is_open(self) -> bool:
+        """Return whether the circuit is open, or half open."""
+        return self._points >= FAILURE_THRESHOLD
+
+    def allow_request(self, owner: str) -> bool:
+        """Return whether the catalog may be asked; the one that an open circuit lets through is the probe.
 
         Args:
-            caller: its name; the one that probes may ask again.
+            owner: who asks; the one that probes may ask again.
         """
         with self._lock:
-            if self._failures < FAILURES or self._probing == caller:
+            if not self.is_open or self._probing == owner:
                 return True
             if self._clock() < self._probe_at:
                 return False
-            # The next one's turn comes a pause later, whatever becomes of this one.
-            self._probe_at = self._clock() + PAUSE
-            self._probing = caller
+            # The next one may probe after the recovery timeout, whatever becomes of this one.
+            self._probe_at = self._clock() + RECOVERY_TIMEOUT
+            self._probing = owner
             return True
 
-    def answered(self) -> None:
+    def record_success(self) -> None:
         """Close the circuit: the catalog has answered, whatever it said."""
         with self._lock:
-            self._failures, self._probing = 0, None
+            self._points, self._probing, self._last_success = 0, None, self._clock()
 
-    def failed(self, retry_after: float) -> bool:
-        """Count a failure; tell whether the circuit is open now.
+    def record_failure(self, error: CatalogDown, began: float) -> bool:
+        """Count a failure, unless the catalog has answered another request meanwhile.
+
+        Returns whether this failure opened the circuit.
 
         Args:
-            retry_after: the seconds for which the catalog asked to be left alone, or 0.
+            error: what happened.
+            began: when the request was begun, in seconds since the epoch.
         """
         with self._lock:
-            self._failures += 1
-            self._probe_at = self._clock() + max(PAUSE, min(retry_after, LONGEST_PAUSE))
-            return self._failures >= FAILURES
+            if self._last_success > began:
+                return False
+            was_open = self.is_open
+            self._points += TIMEOUT_POINTS if isinstance(error, CatalogTimeout) else FAILURE_POINTS
+            pause = max(RECOVERY_TIMEOUT, min(error.retry_after, MAX_RECOVERY_TIMEOUT))
+            self._probe_at = self._clock() + pause
+            return self.is_open and not was_open

@@ -5,9 +5,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final, TypeGuard
+from typing import Any, ClassVar, Final, TypeGuard
 
 from handler.envelopes import envelope_of
+from handler.outcomes import Outcome
 from handler.tiles import tiles_url
 
 # A status object stays under 4 MiB. That is room for any message that SQS takes (1 MiB): written again, it is
@@ -46,6 +47,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 class InvalidMessage(Exception):
     """Raised when a message can never become part of a job's status, however often it is delivered."""
+
+    outcome: ClassVar[Outcome] = Outcome.INVALID
 
 
 class _RepeatedKey(ValueError):

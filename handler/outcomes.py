@@ -1,7 +1,11 @@
-"""The names of all that can come of a message or a job: what an operator counts."""
+"""The names of all that can come of a message or a job, and the errors that may pass, each with its name.
+
+The other family of errors, a message that will never succeed, is `handler.messages.InvalidMessage`.
+"""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import ClassVar
 
 
 class Outcome(StrEnum):
@@ -14,15 +18,85 @@ class Outcome(StrEnum):
     INVALID = "MessagesInvalid"  # failed: can never succeed
     DEFERRED = "MessagesDeferred"  # failed: no time was left in the invocation
     FAILED = "MessagesFailed"  # failed: any other reason that may pass; the metric counts both
-    UNEXPECTED = "MessagesUnexpected"  # failed: a defect of ours
+    UNEXPECTED = "MessagesUnexpected"  # failed: a defect of this function
     # of a job
     CONFLICT = "StatusConflicts"  # an attempt lost to another writer
-    REPLACED = "StatusObjectsReplaced"  # the stored object was nobody's status object
+    REPLACED = "StatusObjectsReplaced"  # the stored object was no status object
     CATALOG_NOTIFIED = "CatalogNotified"
     CATALOG_MOCKED = "CatalogMocked"
     CATALOG_FAILED = "CatalogFailed"
-    CATALOG_CLAIMED = "CatalogClaimed"  # another invocation was at it
-    CATALOG_SPARED = "CatalogSpared"  # not asked: it was down a moment ago
+    CATALOG_CLAIMED = "CatalogClaimed"  # another invocation was notifying the catalog
+    CATALOG_SHORT_CIRCUITED = "CatalogSpared"  # not asked: it was down a moment ago
+
+
+class RetryLater(Exception):
+    """Raised when a message failed for a reason that may have passed at its next delivery.
+
+    Args:
+        reason: what happened.
+        retry_after: the seconds to wait before the next delivery, at least.
+    """
+
+    outcome: ClassVar[Outcome] = Outcome.FAILED  # of each message that fails by it
+    job_outcome: ClassVar[Outcome | None] = None  # of its job, where that has a name
+
+    def __init__(self, reason: str, retry_after: float = 0.0) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class OutOfTime(RetryLater):
+    """Raised when too little of the invocation is left to begin or to finish a step."""
+
+    outcome = Outcome.DEFERRED
+
+
+class StatusStoreError(RetryLater):
+    """Raised when S3 does not read or write a status object."""
+
+
+class StatusConflict(StatusStoreError):
+    """Raised when other writers came first at every attempt."""
+
+
+class TokenUnavailable(RetryLater):
+    """Raised when the catalog's token can't be read, or can't be one, and there is none from before."""
+
+    job_outcome = Outcome.CATALOG_FAILED
+
+
+class CatalogClaimed(RetryLater):
+    """Raised when another invocation is notifying the catalog of the same job."""
+
+    job_outcome = Outcome.CATALOG_CLAIMED
+
+
+class CircuitOpen(RetryLater):
+    """Raised when the catalog is not asked, because it was down a moment ago."""
+
+    job_outcome = Outcome.CATALOG_SHORT_CIRCUITED
+
+
+class CatalogError(RetryLater):
+    """Raised when the catalog refused a notification, or may not have taken it."""
+
+    job_outcome = Outcome.CATALOG_FAILED
+
+
+class CatalogDown(CatalogError):
+    """Raised when the catalog does not serve: no whole answer, or one of a proxy before it.
+
+    It may have got the request, and may still be at work. A 500 is not counted here: it is the
+    application's own answer, and may be about this one notification.
+    """
+
+
+class CatalogTimeout(CatalogDown):
+    """Raised when the catalog got the request, and did not answer in time."""
+
+
+class CatalogUnavailable(CatalogDown):
+    """Raised when the catalog's application can't have got the request: it may be sent again at once."""
 
 
 @dataclass

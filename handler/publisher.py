@@ -1,83 +1,46 @@
-"""One job: update its status, notify the catalog, record that."""
+"""One job: read its status object, fold its messages in, write it, then notify the catalog."""
 
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from handler.aws_clients import SHORTEST_CALL
-from handler.circuit_breaker import CircuitBreaker, CircuitOpen
-from handler.errors import CatalogDown, CatalogError, OutOfTime, RetryLater
-from handler.job_status import JobStatus, UnreadableStatus, deciding, fold, read, says_the_same, to_json
-from handler.messages import Event, Step
-from handler.notification import (
-    SHORTEST_NOTIFY,
-    CatalogState,
-    Notification,
-    claimed,
-    due,
-    is_claimed,
-    is_told,
-    released,
-    settled,
-    unclaimed,
-)
-from handler.outcomes import Outcome, Report
+from handler.catalog_entry import CatalogState, Notification
+from handler.deadline import Deadline, Reserve
+from handler.job_status import JobStatus, UnreadableStatus, deciding, fold, read, to_json
+from handler.messages import Event
+from handler.notifier import Decision, Job, Notifier, Result
+from handler.outcomes import Outcome, Report, RetryLater, StatusConflict
 from handler.status_store import StatusStore, StoredObject
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
-    from handler.catalog import Catalog, MockCatalog
-
-# In seconds.
-SHORTEST_JOB = 2 * SHORTEST_CALL  # to read and to write; below this a job is not begun
-CLAIMING = SHORTEST_CALL  # to write the claim, before the catalog is asked
-RECORDING = 2 * SHORTEST_CALL  # kept back to record what the catalog said
-
 _CATALOG_OUTCOMES = {
     CatalogState.NOTIFIED: Outcome.CATALOG_NOTIFIED,
     CatalogState.MOCKED: Outcome.CATALOG_MOCKED,
-    CatalogState.FAILED: Outcome.CATALOG_FAILED,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
-    """A job in hand."""
-
-    job_id: str  # which
-    events: Mapping[str, Event]  # what its messages say, by messageId
-    time_left: Callable[[], float]  # gives the seconds left to this invocation
-    claimant: str  # this invocation's name in a claim
-    begun: int  # now, in milliseconds since the epoch
-    until: int  # when the invocation ends, likewise, and so a claim
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What one attempt at the status object found."""
-
-    stage: str  # of what the job's status is to be
-    status: str  # likewise
-    catalog: Mapping[str, Any]  # likewise
-    new: frozenset[str]  # the messages that were not known before
-    notification: Notification | None = None  # what these messages make us tell the catalog
-    hindrance: RetryLater | None = None  # why that can't be done now
-    stored: StoredObject | None = None  # the object after that
-
-
-@dataclass(frozen=True, slots=True)
 class _Unreadable:
-    """A stored object that gives way to ours."""
+    """A stored object that is no status object, and is replaced."""
 
-    reason: str  # what is wrong with it
-    version: str | None  # which one it is, if S3 said so
+    reason: str
+    version: str | None  # its version, if S3 said so
 
 
-class CatalogClaimed(RetryLater):
-    """Raised when another invocation is telling the catalog of the job at this moment."""
+@dataclass(frozen=True, slots=True)
+class _Folded:
+    """What a job's status object is to be; small: the parsed object stays behind."""
+
+    body: bytes
+    stage: str
+    status: str
+    new: frozenset[str]  # the messages that were not known before
+    decision: Decision
+    unreadable: _Unreadable | None  # what was stored, where it was no status object
 
 
 class Publisher:
@@ -85,212 +48,161 @@ class Publisher:
 
     Args:
         store: where status objects are.
-        make_catalog: makes who is told of finished jobs, when the first is.
-        breaker: when the catalog is not asked at all.
+        notifier: notifies the catalog.
         tiles_base: as in `handler.tiles.tiles_url`.
-        clock: gives the time in milliseconds since the epoch.
         logger: gets a line for each job.
     """
 
     def __init__(
-        self,
-        *,
-        store: StatusStore,
-        make_catalog: "Callable[[], Catalog | MockCatalog]",
-        breaker: CircuitBreaker,
-        tiles_base: str | None,
-        clock: Callable[[], int],
-        logger: "Logger",
+        self, store: StatusStore, notifier: Notifier, tiles_base: str | None, logger: "Logger"
     ) -> None:
         self._store = store
-        self._catalog = make_catalog
-        self._breaker = breaker
+        self._notifier = notifier
         self._tiles_base = tiles_base
-        self._clock = clock
         self._logger = logger
-        # One job's events in memory at a time: a megabyte of nested JSON is some forty of Python's objects,
-        # and the interpreter would not work on two at once anyway.
+        # One parsed object in memory at a time: a megabyte of nested JSON is some forty of Python's
+        # objects, and the interpreter would not work on two at once anyway. So nothing parsed may outlive
+        # `_fold`.
         self._folding = threading.Lock()
 
-    def publish(self, job_id: str, events: Iterable[Event], time_left: Callable[[], float]) -> Report:
-        """Take a job's messages into its status, and tell the catalog if they finish it.
+    def publish(self, job_id: str, events: Iterable[Event], deadline: Deadline) -> Report:
+        """Take a job's messages into its status, and notify the catalog if they finish it.
 
         Args:
             job_id: the job.
             events: what its messages say; at least one.
-            time_left: gives the seconds left to this invocation.
+            deadline: ends the work.
 
         Returns:
-            What came of it. The message that finishes the job fails if the catalog was not told.
+            What came of it. The message that finishes the job fails if the catalog did not take it.
         """
-        begun = self._clock()
-        job = _Job(
-            job_id,
-            {event.message_id: event for event in events},
-            time_left,
-            uuid.uuid4().hex,
-            begun,
-            begun + int(time_left() * 1000),
-        )
+        job = Job(job_id, {event.message_id: event for event in events}, deadline, uuid.uuid4().hex)
         report = Report()
         try:
-            if time_left() < SHORTEST_JOB:
-                raise OutOfTime("no time left to begin the job")
-            plan = self._update_status(job, report)
+            deadline.require(Reserve.JOB, "begin the job")
+            folded, stored = self._update(job, report)
         except RetryLater as error:
             report.failed = dict.fromkeys(job.events, error)
             return report
-        if plan.notification:
-            try:
-                if plan.hindrance:
-                    raise plan.hindrance
-                self._notify_catalog(job, plan.notification, plan, report)
-            except RetryLater as error:
-                report.failed[plan.notification.message_id] = error
-                if isinstance(error, CatalogClaimed):
-                    report.outcomes.append(Outcome.CATALOG_CLAIMED)
-                elif isinstance(error, CircuitOpen):
-                    report.outcomes.append(Outcome.CATALOG_SPARED)
+        if notification := folded.decision.notification:
+            failure = folded.decision.refusal or self._notify(job, notification, folded, stored, report)
+            if failure:
+                report.failed[notification.message_id] = failure
+                if failure.job_outcome:
+                    report.outcomes.append(failure.job_outcome)
         return report
 
-    def _update_status(self, job: _Job, report: Report) -> _Plan:
-        """Write the status, and with it the claim to the notification that it makes due."""
-        unreadable: list[_Unreadable] = []
+    def _update(self, job: Job, report: Report) -> tuple[_Folded, StoredObject]:
+        """Write the status, and with it the claim to the notification that it makes necessary."""
+        unreadable = None
+        for attempt in self._store.attempts():
+            before = self._store.get(job.job_id, job.deadline)
+            folded = self._fold(job, before)
+            unreadable = folded.unreadable or unreadable
+            if before and before.body == folded.body:
+                written: StoredObject | None = before
+                message = "Job status unchanged"
+            else:
+                etag = before.etag if before else None
+                del before  # megabytes, in each of the threads
+                written = self._store.put(job.job_id, folded.body, etag, job.deadline)
+                message = "Job status published"
+            if written:
+                report.outcomes += [Outcome.CONFLICT] * attempt
+                self._report(job, folded, message, report)
+                self._report_replaced(job, unreadable, written, report)
+                return folded, written
+        raise StatusConflict("other writers came first at every attempt")
 
-        def change(stored: StoredObject | None) -> tuple[bytes, _Plan]:
-            with self._folding:
-                status, plan = self._plan(job, _read(stored, unreadable))
-                return to_json(job.job_id, status, self._tiles_base), plan
-
-        update = self._store.update(job.job_id, change, job.time_left)
-        plan, now = replace(update.result, stored=update.stored), self._clock()
-        report.outcomes += [Outcome.CONFLICT] * update.conflicts
+    def _report(self, job: Job, folded: _Folded, message: str, report: Report) -> None:
+        """Count and log what came of a job's messages; `message` is the log line's."""
         report.outcomes += [
-            Outcome.PUBLISHED if name in plan.new else Outcome.UNCHANGED for name in job.events
+            Outcome.PUBLISHED if name in folded.new else Outcome.UNCHANGED for name in job.events
         ]
+        now = round(job.deadline.now() * 1000)
         # The sender's clock may be ahead. CloudWatch gives no percentiles of a metric with a negative value
         # (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricStatistics.html).
-        report.lags += [max(0, now - job.events[name].sent_at) for name in plan.new]
-        self._report_replaced(job, unreadable, update.stored, report)
+        report.lags += [max(0, now - job.events[name].sent_at) for name in folded.new]
         self._logger.info(
-            "Job status published" if update.written else "Job status unchanged",
+            message,
             job_id=job.job_id,
-            stage=plan.stage,
-            status=plan.status,
+            stage=folded.stage,
+            status=folded.status,
             message_id=list(job.events),
         )
-        return plan
 
     def _report_replaced(
-        self, job: _Job, unreadable: list[_Unreadable], written: StoredObject, report: Report
+        self, job: Job, unreadable: _Unreadable | None, written: StoredObject, report: Report
     ) -> None:
-        """Say which object had to give way; the last one, where the write took several attempts."""
-        if not unreadable:
+        """Count and log that an object was replaced that was no status object."""
+        if unreadable is None:
             return
         report.outcomes.append(Outcome.REPLACED)
-        # Where versions are kept, what we wrote is a version of its own, and the one before is still there.
-        kept = written.version not in (None, "null")
+        # Where versions are kept, what was written is one of its own, and the one before is still there.
+        is_kept = written.version not in (None, "null")
         self._logger.warning(
             "Stored object replaced",
             job_id=job.job_id,
             key=self._store.key(job.job_id),
-            version_id=unreadable[-1].version if kept else None,
-            reason=unreadable[-1].reason,
+            version_id=unreadable.version if is_kept else None,
+            reason=unreadable.reason,
         )
 
-    def _plan(self, job: _Job, before: JobStatus) -> tuple[JobStatus, _Plan]:
-        status = fold(before, job.events.values())
-        new = frozenset(job.events).difference(event.message_id for event in before.history)
-        decides = deciding(status)
-        plan = _Plan(decides.fields["stage"], decides.fields["status"], status.catalog, new)
-        notification = due(job.job_id, status, self._tiles_base)
-        # A mosaic FINISHED has the catalog told of what decides. That need not be what it says itself: one
-        # that is late shows that another is older than its repeat was taken for, whose message may be gone.
-        # All others neither tell the catalog nor wait for it.
-        finished = [event for event in job.events.values() if event.step is Step.MOSAIC_FINISHED]
-        if not notification or not finished:
-            return status, plan
-        carrier = min(finished, key=lambda event: not says_the_same(event, decides))
-        notification = replace(notification, message_id=carrier.message_id)
-        catalog = status.catalog
-        if is_told(catalog, notification, self._catalog().done):
-            return status, plan
-        hindrance: RetryLater | None = None
-        if is_claimed(catalog, job.claimant, job.begun):
-            hindrance = CatalogClaimed("another invocation is telling the catalog of this job")
-        elif job.time_left() < SHORTEST_NOTIFY + CLAIMING + RECORDING:
-            hindrance = OutOfTime("no time left to tell the catalog")
-            catalog = unclaimed(notification, catalog, job.begun)
-        elif not self._breaker.admits(job.claimant):
-            hindrance = CircuitOpen("the catalog was down a moment ago")
-            catalog = unclaimed(notification, catalog, job.begun)
-        else:
-            catalog = claimed(notification, catalog, job.claimant, job.begun, job.until)
-        plan = replace(plan, catalog=catalog, notification=notification, hindrance=hindrance)
-        return replace(status, catalog=catalog), plan
-
-    def _notify_catalog(self, job: _Job, notification: Notification, plan: _Plan, report: Report) -> None:
-        """Tell the catalog, and record what came of it."""
-        state: CatalogState = self._catalog().done
-        failure = self._ask_catalog(notification, job.time_left() - RECORDING)
-        if isinstance(failure, OutOfTime):
-            state = CatalogState.PENDING
-        elif failure:
-            state = CatalogState.FAILED
-        if outcome := _CATALOG_OUTCOMES.get(state):
-            report.outcomes.append(outcome)
-        now, said = self._clock(), None if failure is None else str(failure)
-
-        def settle(section: Mapping[str, Any]) -> Mapping[str, Any]:
-            if state is CatalogState.PENDING:
-                return released(section, now)
-            return settled(section, state, now, said)
-
-        unreadable: list[_Unreadable] = []
-
-        def change(stored: StoredObject | None) -> tuple[bytes, None]:
-            with self._folding:
-                # The events once more: another writer's overwrite since our first write is mended on the way.
-                status = fold(_read(stored, unreadable), job.events.values())
-                catalog: Mapping[str, Any] = status.catalog or plan.catalog
-                if catalog.get("claimedBy") == job.claimant:
-                    catalog = settle(catalog)
-                return to_json(job.job_id, replace(status, catalog=catalog), self._tiles_base), None
-
+    def _notify(
+        self, job: Job, notification: Notification, folded: _Folded, stored: StoredObject, report: Report
+    ) -> RetryLater | None:
+        """Send a notification and record what came of it; return why it failed, if it did."""
+        result = self._notifier.notify(job, notification, folded.decision.section)
+        if result.state in _CATALOG_OUTCOMES:
+            report.outcomes.append(_CATALOG_OUTCOMES[result.state])
         try:
-            update = self._store.update(job.job_id, change, job.time_left, plan.stored)
+            self._record(job, result, stored, report)
         except RetryLater as error:
             self._logger.warning(
-                "Catalog's answer not recorded", job_id=job.job_id, state=state, reason=str(error)
+                "Catalog's answer not recorded", job_id=job.job_id, state=result.state, reason=str(error)
             )
-            raise failure or error from error
-        self._report_replaced(job, unreadable, update.stored, report)
-        if failure:
-            raise failure
+            return result.error or error
+        return result.error
 
-    def _ask_catalog(self, notification: Notification, seconds: float) -> RetryLater | None:
-        """Tell the catalog, and the circuit breaker how it is; give what went wrong, if anything did."""
-        try:
-            self._catalog().notify(notification, seconds)
-        except CatalogDown as error:
-            if self._breaker.failed(error.retry_after):
-                self._logger.warning("Catalog is down, and not asked for a while", reason=str(error))
-            return error
-        except CatalogError as error:
-            self._breaker.answered()
-            return error
-        except RetryLater as error:  # it was not asked
-            return error
-        self._breaker.answered()
-        return None
+    def _record(self, job: Job, result: Result, stored: StoredObject, report: Report) -> None:
+        before: StoredObject | None = stored
+        unreadable = None
+        for attempt in self._store.attempts():
+            if attempt:
+                before = self._store.get(job.job_id, job.deadline)
+            folded = self._fold(job, before, result)
+            unreadable = folded.unreadable or unreadable
+            if before is not None and before.body == folded.body:
+                return
+            etag = before.etag if before else None
+            if written := self._store.put(job.job_id, folded.body, etag, job.deadline):
+                self._report_replaced(job, unreadable, written, report)
+                return
+        raise StatusConflict("other writers came first at every attempt")
+
+    def _fold(self, job: Job, stored: StoredObject | None, result: Result | None = None) -> _Folded:
+        """Fold a job's messages into what is stored, and what is known of its notification.
+
+        After a result the messages once more: what another writer overwrote since the first write comes back.
+        """
+        with self._folding:
+            before, unreadable = _read(stored)
+            status = fold(before, job.events.values())
+            if result:
+                decision = Decision(self._notifier.record(job, status, result))
+            else:
+                decision = self._notifier.claim(job, status)
+            body = to_json(job.job_id, replace(status, catalog=decision.section), self._tiles_base)
+            new = frozenset(job.events).difference(event.message_id for event in before.history)
+            fields = deciding(status).fields
+            return _Folded(body, fields["stage"], fields["status"], new, decision, unreadable)
 
 
-def _read(stored: StoredObject | None, unreadable: list[_Unreadable]) -> JobStatus:
-    """Give what is stored; what is nobody's status object is nothing, and noted."""
+def _read(stored: StoredObject | None) -> tuple[JobStatus, _Unreadable | None]:
+    """Return what is known of a job, and what is wrong with the stored object, if it is no status object."""
     if stored is None:
-        return JobStatus()
+        return JobStatus(), None
     try:
-        return read(stored.body, stored.last_modified)
+        return read(stored.body, stored.last_modified), None
     except UnreadableStatus as error:
-        unreadable.append(_Unreadable(str(error), stored.version))
-        return JobStatus()
+        return JobStatus(), _Unreadable(str(error), stored.version)

@@ -110,7 +110,9 @@ def _prune(target: Path) -> None:
     for partition in endpoints["partitions"]:
         partition["services"] = {k: v for k, v in partition["services"].items() if k in SERVICES}
     path.write_text(json.dumps(endpoints))
-    shutil.rmtree(target / "bin", ignore_errors=True)
+    # boto3's data and examples are those of its resources, which no client needs.
+    for unused in ("bin", "boto3/data", "boto3/examples"):
+        shutil.rmtree(target / unused, ignore_errors=True)
     for folder in target.glob("*/tests"):
         shutil.rmtree(folder)
     for path in target.rglob("*.dist-info/*"):

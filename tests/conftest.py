@@ -1,8 +1,9 @@
 """The servers that the tests talk to, over HTTP on loopback."""
 
 import os
+import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from handler.deadline import Deadline
 from local.aws_server import aws_server
 from tests import processes
 
@@ -38,7 +40,7 @@ class Aws:
             config=Config(
                 connect_timeout=2,
                 read_timeout=5,
-                retries={"mode": "standard", "total_max_attempts": 3},
+                retries={"total_max_attempts": 1},
                 max_pool_connections=32,
                 s3={"addressing_style": "path"},
             ),
@@ -58,9 +60,9 @@ class Aws:
         return body
 
 
-def always(client: Any) -> Callable[[float], Any]:
-    """Give a client, however little time there is."""
-    return lambda seconds: client
+def in_seconds(seconds: float) -> Deadline:
+    """Return the deadline so many seconds from now."""
+    return Deadline(time.time() + seconds)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ s3 = boto3.client(
     config=Config(
         connect_timeout=2,
         read_timeout=5,
-        retries={"mode": "standard", "total_max_attempts": 3},
+        retries={"total_max_attempts": 1},
         max_pool_connections=WORKERS,
         s3={"addressing_style": "path"},
     ),

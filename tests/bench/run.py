@@ -23,7 +23,7 @@ from tests import processes
 from tests.bench.cost import batch_of, cost
 from tests.bench.workload import Workload, make_event
 from tests.deploy.translated import TEMPLATE
-from tests.runtime.emulator import LambdaRuntime, install, runtime_client
+from tests.runtime.emulator import LambdaRuntime, runtime_client
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -272,7 +272,7 @@ def cold_start(stage: Stage, repeats: int, scratch: Path) -> None:
         cwd=stage.artifact,
         check=True,
     )
-    environment["PYTHONPATH"] = f"{client}:{scratch / 'boto3'}"
+    environment["PYTHONPATH"] = str(client)
     environment = stage.environment | environment
     seconds: dict[str, list[float]] = {"publisher": [], "bare": []}
     for _ in range(repeats * 2 + 1):
@@ -497,8 +497,6 @@ def main() -> int:
         scratch = Path(folder)
         say("Building the artifact ...")
         build(scratch / "artifact")
-        (scratch / "boto3").mkdir()
-        install(scratch / "boto3", "boto3", "s3transfer")  # for the others
         with Process([sys.executable, "-m", "tests.bench.server"], processes.environment()) as server:
             urls = json.loads(server.first)
             stage = Stage(
@@ -525,7 +523,7 @@ def environment(urls: dict[str, str], scratch: Path) -> dict[str, str]:
     """Give the subjects' whole environment: the artifact, and nothing else that is installed."""
     return {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": f"{scratch / 'artifact'}:{scratch / 'boto3'}:{ROOT}",
+        "PYTHONPATH": f"{scratch / 'artifact'}:{ROOT}",
         "AWS_ACCESS_KEY_ID": "bench",
         "AWS_SECRET_ACCESS_KEY": "bench",
         "AWS_DEFAULT_REGION": "us-east-1",

@@ -69,7 +69,6 @@ class Run:
     lags: list[tuple[float, float]] = field(default_factory=list)
     thefts: list[str] = field(default_factory=list)
     logs: dict[int, str] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
     redriven: int = 0
     seconds: float = 0.0
     trouble_over: float = 0.0
@@ -284,7 +283,7 @@ class Stage:
 
     async def perform(self) -> Run:
         run = self.run
-        run.missing = (await self._nursery.start(run.directory / "nursery.log"))["missing"]
+        await self._nursery.start(run.directory / "nursery.log")
         watch = asyncio.ensure_future(self._watch())
         try:
             await self._set_up()

@@ -66,10 +66,11 @@ class Judge:
         self._carriers: dict[int, list[Message]] = defaultdict(list)
         self._logged = {worker: list(_lines(log)) for worker, log in run.logs.items()}
         self._refused = Counter(  # how often a log tells its reason, by messageId
-            line["message_id"]
+            message_id
             for worker in run.logs
             for line in self._lines(worker, "Message refused")
             if line.get("reason")
+            for message_id in line["message_id"]
         )
         for message in run.sqs.messages.values():
             planned = self._schedule[message.number]

@@ -55,7 +55,6 @@ def as_json(run: "Run", findings: list[Finding]) -> dict[str, Any]:
             1 for m in died if planned[m.number].job_id is not None and m.unlucky
         ),
         "known_limits": dict(sorted(run.limits.items())),
-        "constants_not_found": run.missing,
         "seconds": round(run.seconds, 1),
         "seconds_of_trouble": round(run.trouble_over, 1),
         "findings": dict(sorted(kinds.items())),
@@ -137,8 +136,6 @@ def as_text(run: "Run", findings: list[Finding], directory: Path | None) -> str:
     ]
     if told["known_limits"]:
         lines += ["known limits met", *listed(told["known_limits"], "              ")]
-    if told["constants_not_found"]:
-        lines.append(f"not scaled down, not there: {', '.join(told['constants_not_found'])}")
     lines.append(
         f"wall time           {told['seconds']:>7.1f} s, {told['seconds_of_trouble']:.1f} of them trouble"
     )

@@ -8,6 +8,7 @@ which it has not waited for yet: a process id that it signals is nobody else's. 
 
 import json
 import os
+import pkgutil
 import signal
 import sys
 import time
@@ -22,30 +23,27 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.handlers import BUILTIN_HANDLERS
 from urllib3.exceptions import HTTPError
 
-from handler.aws_clients import Patience
 from local.event_source_mapping import EventSourceMapping
 
 INVOCATION = 6.0  # seconds that a batch has
 
-# What makes the function's own waits fit into a run of a minute; times in seconds. A name that is not there
-# (any more, or not yet) is passed over, and named in the report. Visibility timeouts are not here: the queue's
-# own clock is quicker (`Settings.scale` in harness.py), whatever the function asks for.
+# What makes the function's own waits fit into a run of a minute; times in seconds. Visibility timeouts are not
+# here: the queue's own clock is quicker (`Settings.scale` in harness.py), whatever the function asks for.
 CONSTANTS: dict[str, Any] = {
-    "handler.catalog.CONNECT_TIMEOUT": 0.5,
-    "handler.catalog.READ_TIMEOUT": 1.0,
-    "handler.catalog.LONGEST_RETRY_AFTER": 1.0,
-    "handler.catalog.SHORTEST_NOTIFY": 2.75,
-    "handler.notification.SHORTEST_NOTIFY": 2.75,
-    "handler.publisher.SHORTEST_NOTIFY": 2.75,
-    "handler.circuit_breaker.PAUSE": 0.5,
-    "handler.circuit_breaker.LONGEST_PAUSE": 1.0,
-    "handler.aws_clients.PATIENCE": (Patience(2.4, 0.3, 0.4, 2), Patience(0.5, 0.2, 0.3, 1)),
-    "handler.publisher.SHORTEST_JOB": 1.0,
-    "handler.publisher.CLAIMING": 0.25,
-    "handler.publisher.RECORDING": 1.0,
-    "handler.batch.POSTPONING": 0.75,
-    "handler.app.POSTPONING": 0.75,
-    "handler.app.ANSWERING": 0.25,
+    "handler.deadline.Reserve.AWS_CONNECT": 0.2,
+    "handler.deadline.Reserve.AWS_READ": 0.4,
+    "handler.deadline.Reserve.AWS_CALL": 0.6,
+    "handler.deadline.Reserve.JOB": 1.2,
+    "handler.deadline.Reserve.CLAIM": 0.6,
+    "handler.deadline.Reserve.POST": 0.4,
+    "handler.deadline.Reserve.RECORD": 1.2,
+    "handler.deadline.Reserve.NOTIFY": 2.2,
+    "handler.deadline.Reserve.LONGEST_POST": 1.0,
+    "handler.deadline.Reserve.CONNECT": 0.5,
+    "handler.deadline.Reserve.ANSWER": 0.25,
+    "handler.circuit_breaker.RECOVERY_TIMEOUT": 0.5,
+    "handler.circuit_breaker.MAX_RECOVERY_TIMEOUT": 1.0,
+    "handler.notifier.LONGEST_RETRY_AFTER": 1.0,
 }
 
 SABOTAGE = "OAM_CHAOS_SABOTAGE"  # the variable that chooses one of these
@@ -54,20 +52,17 @@ SABOTAGES = ("if-match", "acknowledge", "arrival-order")
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 
-def patch_constants(constants: Mapping[str, Any]) -> list[str]:
-    """Scale the handler down; give the names that were not found."""
-    missing = []
+def patch_constants(constants: Mapping[str, Any]) -> None:
+    """Scale the handler down.
+
+    Raises:
+        ImportError, AttributeError: when the handler has no constant of that name.
+    """
     for name, value in constants.items():
-        module_name, _, attribute = name.rpartition(".")
-        try:
-            module = import_module(module_name)
-        except ModuleNotFoundError:
-            module = None
-        if module is None or not hasattr(module, attribute):
-            missing.append(name)
-        else:
-            setattr(module, attribute, value)
-    return missing
+        owner, _, attribute = name.rpartition(".")
+        found = pkgutil.resolve_name(owner)
+        getattr(found, attribute)
+        setattr(found, attribute, value)
 
 
 def sabotage(kind: str, handler: Handler) -> Handler:
@@ -203,12 +198,12 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     handler: Handler = import_module("handler.app").lambda_handler
-    missing = patch_constants(CONSTANTS)
+    patch_constants(CONSTANTS)
     kind = os.environ.get(SABOTAGE)
     if kind:
         handler = sabotage(kind, handler)
     nursery = Nursery(handler)
-    answers.write(json.dumps({"ready": True, "missing": missing}) + "\n")
+    answers.write(json.dumps({"ready": True}) + "\n")
     answers.flush()
     try:
         for line in iter(sys.stdin.buffer.readline, b""):

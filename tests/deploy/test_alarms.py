@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from handler.backoff import delay
 from handler.outcomes import Outcome
+from handler.queue import backoff
 from tests.deploy.translated import ROOT, TEMPLATE, Stack
 
 RUNS = 2_000
@@ -54,7 +54,7 @@ def deliveries(dice: random.Random, takes: tuple[float, float], until: float) ->
     while now < until:
         now, receives = now + dice.uniform(*takes), receives + 1
         failures.append(now)
-        now += delay(receives, dice.random()) + dice.uniform(0, BATCHING)
+        now += backoff(receives, dice.random()) + dice.uniform(0, BATCHING)
     return failures
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from handler.catalog_entry import CatalogEntry, CatalogState, find_notification
 from handler.job_status import JobStatus, fold, to_json
 from handler.messages import parse
-from handler.notification import CatalogState, claimed, due, settled
 from handler.settings import DEFAULT_CATALOG_URL
 from tests import processes
 from tests.bench.run import as_table
@@ -34,11 +34,11 @@ def status_example() -> bytes:
         event("mosaic", "FINISHED", 600_008, "d88e"),
     ]
     status = fold(JobStatus(), messages)
-    notification = due("test-job", status)
+    notification = find_notification("test-job", status)
     assert notification
-    claim = claimed(notification, {}, "somebody", NOON + 600_900, NOON + 660_000)
-    section = settled(claim, CatalogState.NOTIFIED, NOON + 601_100)
-    return to_json("test-job", replace(status, catalog=section))
+    claim = CatalogEntry().claim(notification, "an invocation", NOON + 600_900, NOON + 660_000)
+    entry = claim.complete(CatalogState.NOTIFIED, NOON + 601_100)
+    return to_json("test-job", replace(status, catalog=entry.section()))
 
 
 def test_the_messages_shown_are_understood() -> None:

@@ -4,21 +4,32 @@ import itertools
 import json
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from aws_lambda_powertools import Logger
 
 from handler.catalog import Catalog, MockCatalog
-from handler.circuit_breaker import FAILURES, PAUSE, CircuitBreaker, CircuitOpen
-from handler.errors import CatalogError, OutOfTime, RetryLater
+from handler.circuit_breaker import RECOVERY_TIMEOUT, CircuitBreaker
+from handler.deadline import Deadline, Reserve
 from handler.job_status import from_iso, iso
 from handler.messages import Event
-from handler.outcomes import Outcome
-from handler.publisher import CatalogClaimed, Publisher
-from handler.status_store import StatusStore, StatusStoreError
-from tests.conftest import TOKEN, Aws, always
+from handler.notifier import Notifier
+from handler.outcomes import (
+    CatalogClaimed,
+    CatalogDown,
+    CatalogError,
+    CircuitOpen,
+    Outcome,
+    OutOfTime,
+    Report,
+    RetryLater,
+    StatusStoreError,
+)
+from handler.publisher import Publisher
+from handler.status_store import StatusStore
+from tests.conftest import TOKEN, Aws
 from tests.factories import NOON, event
 from tests.integration.fault_proxy import Fault, FaultProxy
 from tests.integration.scripted_catalog import Answer, ScriptedCatalog
@@ -39,31 +50,29 @@ class Stage:
     def __init__(self, aws: Aws, proxy: FaultProxy, catalog: ScriptedCatalog) -> None:
         self.aws, self.proxy, self.catalog = aws, proxy, catalog
         self.now = NOON + 60_000
-        self.seconds = 0.0  # of the clock that the breaker sees
-        self.breaker = CircuitBreaker(lambda: self.seconds)
+        self.breaker = CircuitBreaker(self.clock)
+
+    def clock(self) -> float:
+        return self.now / 1000
+
+    def deadline(self, seconds: float = 30.0) -> Deadline:
+        return Deadline(self.clock() + seconds, self.clock)
 
     def publisher(self, *, mock: bool = False) -> Publisher:
         logger = Logger(service=uuid.uuid4().hex, level="DEBUG")  # a new one: it holds stdout
-        return Publisher(
-            store=StatusStore(
-                always(self.aws.client("s3", self.proxy.url)), self.aws.bucket, "status", sleep=lambda _: None
-            ),
-            make_catalog=lambda: (
-                MockCatalog(logger) if mock else Catalog(self.catalog.url, lambda *_: TOKEN, 4)
-            ),
-            breaker=self.breaker,
-            tiles_base=None,
-            clock=lambda: self.now,
-            logger=logger,
-        )
+        s3 = self.aws.client("s3", self.proxy.url)
+        store = StatusStore(s3, self.aws.bucket, "status", sleep=lambda _: None)
+        catalog = MockCatalog(logger) if mock else Catalog(self.catalog.url, lambda *_: TOKEN, 4)
+        return Publisher(store, Notifier(lambda: catalog, self.breaker, None, logger), None, logger)
 
-    def publish(
-        self, *events: Event, time_left: float | Callable[[], float] = 30.0, mock: bool = False
-    ) -> dict[str, Exception]:
-        """Publish with a fresh publisher, as another instance would; give what failed."""
-        left = time_left if callable(time_left) else lambda: time_left
-        self.report = self.publisher(mock=mock).publish("test-job", events, left)
+    def publish(self, *events: Event, seconds: float = 30.0, mock: bool = False) -> dict[str, Exception]:
+        """Publish with a fresh publisher, as another instance would; return what failed."""
+        self.report = self.publisher(mock=mock).publish("test-job", events, self.deadline(seconds))
         return self.report.failed
+
+    def publish_another(self, job_id: str, *events: Event) -> Report:
+        """Publish another job in the same instance of the function."""
+        return self.publisher().publish(job_id, events, self.deadline())
 
     def status(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.aws.get("status/test-job-status.json"))
@@ -124,7 +133,7 @@ def test_the_claim_is_in_the_same_write_as_success_and_ends_with_the_invocation(
     seen: list[dict[str, Any]] = []
     stage.catalog.answers.append(Answer(200, before=lambda: seen.append(stage.status())))
     # WHEN
-    stage.publish(finished(), time_left=30)
+    stage.publish(finished(), seconds=30)
     # THEN
     (during,) = seen
     assert (during["stage"], during["status"]) == ("COMPLETE", "SUCCESS")
@@ -302,11 +311,12 @@ def test_a_claim_of_a_killed_invocation_is_taken_over_when_it_has_expired(stage:
         pass
 
     publisher = stage.publisher()
-    publisher._catalog = type(
+    dying = type(
         "Dying", (), {"done": "NOTIFIED", "notify": staticmethod(lambda *_: (_ for _ in ()).throw(Killed()))}
     )
+    publisher._notifier._make_catalog = lambda: dying  # type: ignore[assignment, return-value]
     with pytest.raises(Killed):
-        publisher.publish("test-job", [finished()], lambda: 30)
+        publisher.publish("test-job", [finished()], stage.deadline())
     assert stage.section()["state"] == "PENDING"
     # WHEN its message comes back before the claim's end, and after it
     assert stage.publish(finished())
@@ -430,14 +440,14 @@ def test_mocking_sends_nothing_and_logs_what_would_have_been_sent(
 
 
 def test_a_job_is_not_begun_without_the_time_for_it(stage: Stage) -> None:
-    failed = stage.publish(finished(), time_left=0.2)
+    failed = stage.publish(finished(), seconds=Reserve.JOB - 0.1)
     assert isinstance(failed["done"], OutOfTime)
     assert stage.requests() == []
 
 
 def test_a_notification_is_not_begun_without_the_time_for_it_but_the_status_is_written(stage: Stage) -> None:
-    # WHEN five seconds are left
-    failed = stage.publish(finished(), time_left=5)
+    # WHEN a little too little is left
+    failed = stage.publish(finished(), seconds=Reserve.NOTIFY - 0.1)
     # THEN people see their tiles, and the message that comes back need not wait for a claim to expire
     assert isinstance(failed["done"], OutOfTime)
     assert stage.status()["status"] == "SUCCESS"
@@ -550,7 +560,7 @@ def test_two_instances_that_finish_one_job_at_once_tell_the_catalog_once(stage: 
     publishers = [stage.publisher(), stage.publisher()]
     threads = [
         threading.Thread(
-            target=lambda p=p: failures.append(p.publish("test-job", [finished()], lambda: 30).failed)
+            target=lambda p=p: failures.append(p.publish("test-job", [finished()], stage.deadline()).failed)
         )
         for p in publishers
     ]
@@ -567,9 +577,9 @@ def test_two_instances_that_finish_one_job_at_once_tell_the_catalog_once(stage: 
 
 def fail_until_the_circuit_opens(stage: Stage) -> None:
     """Have other jobs find the catalog down, in the same instance."""
-    stage.catalog.answers.extend([Answer(503, headers={"Retry-After": "3"})] * FAILURES)
-    for number in range(FAILURES):
-        assert stage.publisher().publish(f"other-{number}", [finished(f"m{number}")], lambda: 30.0).failed
+    stage.catalog.answers.extend([Answer(503, headers={"Retry-After": "3"})] * 3)
+    for number in range(3):
+        assert stage.publish_another(f"other-{number}", finished(f"m{number}")).failed
     stage.catalog.requests.clear()
     stage.proxy.requests.clear()
 
@@ -585,7 +595,7 @@ def test_while_the_catalog_is_down_it_is_not_asked_and_the_status_is_written(sta
     assert "claimedBy" not in stage.section()
     assert stage.posts == []
     assert stage.requests() == ["GET", "PUT"]
-    assert Outcome.CATALOG_SPARED in stage.report.outcomes
+    assert Outcome.CATALOG_SHORT_CIRCUITED in stage.report.outcomes
     # AND its next delivery changes nothing: no write
     stage.publish(finished())
     assert stage.requests() == ["GET", "PUT", "GET"]
@@ -593,14 +603,14 @@ def test_while_the_catalog_is_down_it_is_not_asked_and_the_status_is_written(sta
 
 def test_a_catalog_that_refuses_one_job_is_not_down(stage: Stage) -> None:
     # GIVEN a catalog that was down for all but one of the jobs that open the circuit, then refuses another's images
-    stage.catalog.answers.extend([Answer(503, headers={"Retry-After": "3"})] * (FAILURES - 1))
-    for number in range(FAILURES - 1):
-        assert stage.publisher().publish(f"other-{number}", [finished(f"m{number}")], lambda: 30.0).failed
+    stage.catalog.answers.extend([Answer(503, headers={"Retry-After": "3"})] * 2)
+    for number in range(2):
+        assert stage.publish_another(f"other-{number}", finished(f"m{number}")).failed
     stage.catalog.answers.append(Answer(400))
-    assert stage.publisher().publish("refused", [finished("m")], lambda: 30.0).failed
+    assert stage.publish_another("refused", finished("m")).failed
     # WHEN it is down for one more
     stage.catalog.answers.append(Answer(503, headers={"Retry-After": "3"}))
-    assert stage.publisher().publish("unlucky", [finished("n")], lambda: 30.0).failed
+    assert stage.publish_another("unlucky", finished("n")).failed
     # THEN these were no failures in a row: the next job's notification is sent
     assert not stage.publish(finished())
 
@@ -615,26 +625,26 @@ def test_what_the_catalog_said_last_stays_in_the_object_while_it_is_spared(stage
 
 def test_after_a_pause_one_job_probes_and_an_answer_lets_all_others_through(stage: Stage) -> None:
     fail_until_the_circuit_opens(stage)
-    stage.seconds = PAUSE
+    stage.now += int(RECOVERY_TIMEOUT * 1000)
     # WHEN a job probes, and another finishes while it waits for the answer
     meanwhile: list[RetryLater] = []
 
     def another() -> None:
-        report = stage.publisher().publish("another", [finished("other")], lambda: 30.0)
+        report = stage.publish_another("another", finished("other"))
         meanwhile.extend(error for error in report.failed.values() if isinstance(error, RetryLater))
 
     stage.catalog.answers.append(Answer(200, before=another))
     assert not stage.publish(finished())
     # THEN that one was spared the wait, and now it is not
     assert [type(error) for error in meanwhile] == [CircuitOpen]
-    assert not stage.publisher().publish("another", [finished("other")], lambda: 30.0).failed
+    assert not stage.publish_another("another", finished("other")).failed
     assert len(stage.posts) == 2
 
 
 def test_a_catalog_that_refuses_is_not_taken_for_one_that_is_down(stage: Stage) -> None:
     stage.catalog.answers.extend([Answer(400)] * 10)
     for number in range(10):
-        stage.publisher().publish(f"job-{number}", [finished(f"m{number}")], lambda: 30.0)
+        stage.publish_another(f"job-{number}", finished(f"m{number}"))
     assert len(stage.posts) == 10
 
 
@@ -642,10 +652,12 @@ def test_a_claim_whose_time_ran_out_before_the_catalog_was_asked_is_no_failure_o
     stage: Stage,
 ) -> None:
     # GIVEN a claim that takes nearly all the time there is
-    left = [30.0]
-    stage.proxy.faults.append(Fault("PUT", before=lambda: left.__setitem__(0, 5.0)))
+    def delay() -> None:
+        stage.now += 27_000
+
+    stage.proxy.faults.append(Fault("PUT", before=delay))
     # WHEN
-    failed = stage.publish(finished(), time_left=lambda: left[0])
+    failed = stage.publish(finished())
     # THEN nobody was asked, nothing says so, and the next delivery need not wait
     assert isinstance(failed["done"], OutOfTime)
     assert (stage.section()["state"], stage.section()["attempts"]) == ("PENDING", 0)
@@ -658,13 +670,13 @@ def test_a_lost_answer_to_the_claim_does_not_leave_the_claim_behind_when_the_cir
 ) -> None:
     # GIVEN the claim's PUT is done, its answer lost, and the circuit opens meanwhile
     def open_circuit() -> None:
-        for _ in range(FAILURES):
-            stage.breaker.failed(0)
+        while not stage.breaker.is_open:
+            stage.breaker.record_failure(CatalogDown("down"), stage.clock())
 
     stage.proxy.faults.append(Fault("PUT", lose_answer=True, before=open_circuit))
     assert isinstance(stage.publish(finished())["done"], CircuitOpen)
     # WHEN the catalog is up, and the message comes back before the claim would have ended
-    stage.breaker.answered()
+    stage.breaker.record_success()
     # THEN
     assert not stage.publish(finished())
     assert len(stage.posts) == 1
@@ -687,9 +699,7 @@ def test_an_object_that_somebody_else_wrote_during_the_post_is_read_again_before
 ) -> None:
     # GIVEN another instance that takes a message in while the catalog is being told
     late = event("mosaic", "STARTED", -1, "late")
-    stage.catalog.answers.append(
-        Answer(200, before=lambda: stage.publisher().publish("test-job", [late], lambda: 30.0))
-    )
+    stage.catalog.answers.append(Answer(200, before=lambda: stage.publish_another("test-job", late)))
     # WHEN
     assert not stage.publish(finished())
     # THEN the record was refused once, and holds both

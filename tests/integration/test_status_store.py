@@ -9,43 +9,50 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from handler.aws_clients import SHORTEST_CALL, AwsClients
-from handler.errors import OutOfTime
+from handler.deadline import Deadline, Reserve
 from handler.job_status import SIZE_LIMIT
-from handler.status_store import ATTEMPTS, StatusConflict, StatusStore, StatusStoreError, StoredObject
+from handler.outcomes import OutOfTime, StatusConflict, StatusStoreError
+from handler.status_store import ATTEMPTS, StatusStore
 from tests import processes
-from tests.conftest import Aws, always
+from tests.conftest import Aws, in_seconds
 from tests.integration.fault_proxy import Fault, FaultProxy
 
 
-def forever() -> float:
-    return 60.0
+@dataclass
+class Update:
+    """What came of adding a name to the list that an object holds."""
+
+    written: bool
+    conflicts: int
 
 
-def adding(name: str) -> Callable[[StoredObject | None], tuple[bytes, None]]:
-    """Make a change that adds a name to a list, once."""
-
-    def change(stored: StoredObject | None) -> tuple[bytes, None]:
+def add(store: StatusStore, name: str, deadline: Deadline | None = None) -> Update:
+    """Add a name to a list, once: a read-modify-write, as the publisher makes it."""
+    deadline = deadline or in_seconds(60)
+    for attempt in store.attempts():
+        stored = store.get("j", deadline)
         names = json.loads(stored.body) if stored else []
-        return json.dumps(names if name in names else [*names, name]).encode(), None
-
-    return change
+        if name in names:
+            return Update(written=False, conflicts=attempt)
+        if store.put("j", json.dumps([*names, name]).encode(), stored.etag if stored else None, deadline):
+            return Update(written=True, conflicts=attempt)
+    raise StatusConflict("at every attempt")
 
 
 @pytest.fixture
 def store(aws: Aws) -> StatusStore:
-    return StatusStore(always(aws.s3), aws.bucket, "status", sleep=lambda _: None)
+    return StatusStore(aws.s3, aws.bucket, "status", sleep=lambda _: None)
 
 
 @pytest.fixture
 def proxied(aws: Aws, proxy: FaultProxy) -> StatusStore:
-    return StatusStore(always(aws.client("s3", proxy.url)), aws.bucket, "status", sleep=lambda _: None)
+    return StatusStore(aws.client("s3", proxy.url), aws.bucket, "status", sleep=lambda _: None)
 
 
 @pytest.fixture
@@ -64,14 +71,14 @@ def proxy(aws: Aws) -> Any:
     ],
 )
 def test_a_key_has_no_doubled_and_no_leading_slash(aws: Aws, prefix: str, key: str) -> None:
-    assert StatusStore(always(aws.s3), aws.bucket, prefix).key("j") == key
+    assert StatusStore(aws.s3, aws.bucket, prefix).key("j") == key
 
 
 def test_a_first_update_makes_the_object_as_the_api_needs_it(
     aws: Aws, proxied: StatusStore, proxy: FaultProxy
 ) -> None:
     # WHEN
-    update = proxied.update("j", adding("a"), forever)
+    update = add(proxied, "a")
     # THEN
     found = aws.s3.get_object(Bucket=aws.bucket, Key="status/j-status.json")
     assert update.written
@@ -88,42 +95,38 @@ def test_a_first_update_makes_the_object_as_the_api_needs_it(
 def test_the_largest_object_that_the_function_writes_is_read_whole_and_one_beyond_an_editors_additions_is_not(
     aws: Aws, store: StatusStore
 ) -> None:
-    seen: list[bytes] = []
-
-    def look(stored: StoredObject | None) -> tuple[bytes, None]:
-        assert stored
-        seen.append(stored.body)
-        return stored.body, None
-
-    for length in (SIZE_LIMIT - 1, SIZE_LIMIT + 100_000, 5 * 1024 * 1024):
+    for length in (SIZE_LIMIT - 1, SIZE_LIMIT + 100_000):
         aws.put("status/j-status.json", b" " * length)
-        store.update("j", look, forever)
-    assert [len(body) for body in seen[:2]] == [SIZE_LIMIT - 1, SIZE_LIMIT + 100_000]
-    assert b"longer than any of ours" in seen[2]
+        stored = store.get("j", in_seconds(20))
+        assert stored
+        assert len(stored.body) == length
+    aws.put("status/j-status.json", b" " * 5 * 1024 * 1024)
+    stored = store.get("j", in_seconds(20))
+    assert stored
+    assert b"longer than any of ours" in stored.body
 
 
 def test_the_version_of_an_object_is_known_where_the_bucket_has_versions(
     aws: Aws, store: StatusStore
 ) -> None:
-    versions: list[str | None] = []
+    def write(body: bytes) -> tuple[str | None, str | None]:
+        """Write it over what is there; return the version before, and its own."""
+        before = store.get("j", in_seconds(20))
+        written = store.put("j", body, before.etag if before else None, in_seconds(20))
+        assert written
+        return before.version if before else "nothing there", written.version
 
-    def note(stored: StoredObject | None) -> tuple[bytes, None]:
-        versions.append(stored.version if stored else "nothing there")
-        return str(len(versions)).encode(), None
-
-    store.update("j", note, forever)
-    assert store.update("j", note, forever).stored.version is None
+    assert write(b"1") == ("nothing there", None)
     aws.s3.put_bucket_versioning(Bucket=aws.bucket, VersioningConfiguration={"Status": "Enabled"})
-    third = store.update("j", note, forever).stored.version
-    store.update("j", note, forever)
-    assert third
-    assert versions == ["nothing there", None, versions[2], third]
-    assert versions[2] in (None, "null")  # written before there were versions
+    before, second = write(b"2")
+    assert before in (None, "null")  # written before there were versions
+    assert second
+    assert write(b"3")[0] == second
 
 
 def test_an_update_that_changes_nothing_writes_nothing(proxied: StatusStore, proxy: FaultProxy) -> None:
-    proxied.update("j", adding("a"), forever)
-    update = proxied.update("j", adding("a"), forever)
+    add(proxied, "a")
+    update = add(proxied, "a")
     assert not update.written
     assert proxy.count("PUT") == 1
 
@@ -135,7 +138,7 @@ def test_an_overwrite_between_our_get_and_our_put_is_not_lost(
     aws.put("status/j-status.json", b'["a"]')
     proxy.faults.append(Fault("PUT", before=lambda: aws.put("status/j-status.json", b'["a", "other"]')))
     # WHEN
-    update = proxied.update("j", adding("b"), forever)
+    update = add(proxied, "b")
     # THEN
     assert json.loads(aws.get("status/j-status.json")) == ["a", "other", "b"]
     assert update.conflicts == 1
@@ -145,7 +148,7 @@ def test_an_object_made_between_our_get_and_our_put_is_not_lost(
     aws: Aws, proxied: StatusStore, proxy: FaultProxy
 ) -> None:
     proxy.faults.append(Fault("PUT", before=lambda: aws.put("status/j-status.json", b'["other"]')))
-    proxied.update("j", adding("b"), forever)
+    add(proxied, "b")
     assert json.loads(aws.get("status/j-status.json")) == ["other", "b"]
 
 
@@ -155,7 +158,7 @@ def test_an_object_deleted_between_our_get_and_our_put_is_made_again(
     aws.put("status/j-status.json", b'["a"]')
     delete = lambda: aws.s3.delete_object(Bucket=aws.bucket, Key="status/j-status.json")  # noqa: E731
     proxy.faults.append(Fault("PUT", before=delete))
-    update = proxied.update("j", adding("b"), forever)
+    update = add(proxied, "b")
     assert json.loads(aws.get("status/j-status.json")) == ["b"]
     assert update.conflicts == 1
 
@@ -169,10 +172,10 @@ def test_a_conflict_is_read_and_applied_again_after_a_short_random_wait(
 ) -> None:
     # GIVEN three conflicts in a row
     waits: list[float] = []
-    store = StatusStore(always(aws.client("s3", proxy.url)), aws.bucket, "status", sleep=waits.append)
+    store = StatusStore(aws.client("s3", proxy.url), aws.bucket, "status", sleep=waits.append)
     proxy.faults.extend(Fault("PUT", answer=(status, code)) for _ in range(3))
     # WHEN
-    update = store.update("j", adding("a"), forever)
+    update = add(store, "a")
     # THEN
     assert (update.written, update.conflicts) == (True, 3)
     assert proxy.count("GET") == 4
@@ -183,7 +186,7 @@ def test_a_conflict_is_read_and_applied_again_after_a_short_random_wait(
 def test_conflicts_without_end_end(proxied: StatusStore, proxy: FaultProxy) -> None:
     proxy.faults.extend(Fault("PUT", answer=(412, "PreconditionFailed")) for _ in range(99))
     with pytest.raises(StatusConflict):
-        proxied.update("j", adding("a"), forever)
+        add(proxied, "a")
     assert proxy.count("PUT") == ATTEMPTS
 
 
@@ -191,21 +194,21 @@ def test_conflicts_without_end_end(proxied: StatusStore, proxy: FaultProxy) -> N
 def test_a_write_whose_answer_was_lost_is_a_success(
     aws: Aws, proxied: StatusStore, proxy: FaultProxy, before: bytes | None
 ) -> None:
-    # GIVEN a PUT that is done, and its answer lost: botocore sends it again, and gets 412 against itself
+    # GIVEN a PUT that is done, and its answer lost: it is sent again, and gets 412 against itself
     if before:
         aws.put("status/j-status.json", before)
     proxy.faults.append(Fault("PUT", lose_answer=True))
     # WHEN
-    update = proxied.update("j", adding("b"), forever)
+    update = add(proxied, "b")
     # THEN the next read shows that nothing is left to change
     assert json.loads(aws.get("status/j-status.json")) == [*json.loads(before or b"[]"), "b"]
     assert not update.written
     assert proxy.count("PUT") == 2
 
 
-def test_a_passing_error_of_s3_is_retried_by_botocore(proxied: StatusStore, proxy: FaultProxy) -> None:
+def test_a_passing_error_of_s3_is_tried_again(proxied: StatusStore, proxy: FaultProxy) -> None:
     proxy.faults += [Fault("GET", answer=(500, "InternalError")), Fault("PUT", answer=(503, "SlowDown"))]
-    assert proxied.update("j", adding("a"), forever).written
+    assert add(proxied, "a").written
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
@@ -214,7 +217,7 @@ def test_a_lasting_error_of_s3_may_succeed_later(
 ) -> None:
     proxy.faults.extend(Fault(method, answer=(500, "InternalError")) for _ in range(9))
     with pytest.raises(StatusStoreError, match="InternalError"):
-        proxied.update("j", adding("a"), forever)
+        add(proxied, "a")
 
 
 def test_forbidden_is_an_error_and_not_absent_and_names_the_likely_reason(
@@ -224,7 +227,7 @@ def test_forbidden_is_an_error_and_not_absent_and_names_the_likely_reason(
     proxy.faults.append(Fault("GET", answer=(403, "AccessDenied")))
     # THEN
     with pytest.raises(StatusStoreError, match=r"AccessDenied.*s3:ListBucket"):
-        proxied.update("j", adding("a"), forever)
+        add(proxied, "a")
     assert proxy.count("PUT") == 0
 
 
@@ -242,33 +245,33 @@ def test_a_403_of_another_kind_is_not_explained_by_a_missing_right(
     """A wrong clock or key: whoever looks at the role's policy looks in the wrong place."""
     proxy.faults.extend(Fault(method, answer=(403, code)) for _ in range(3))
     with pytest.raises(StatusStoreError, match=code) as caught:
-        proxied.update("j", adding("a"), forever)
+        add(proxied, "a")
     assert "ListBucket" not in str(caught.value)
 
 
 def test_a_missing_bucket_is_an_error_and_not_an_absent_object(aws: Aws) -> None:
-    store = StatusStore(always(aws.s3), "no-such-bucket-anywhere", "status")
+    store = StatusStore(aws.s3, "no-such-bucket-anywhere", "status")
     with pytest.raises(StatusStoreError, match="NoSuchBucket"):
-        store.update("j", adding("a"), forever)
+        add(store, "a")
 
 
 def test_an_unreachable_s3_may_succeed_later(aws: Aws) -> None:
-    store = StatusStore(always(aws.client("s3", "http://127.0.0.1:9")), aws.bucket, "status")
+    store = StatusStore(aws.client("s3", "http://127.0.0.1:9"), aws.bucket, "status")
     with pytest.raises(StatusStoreError):
-        store.update("j", adding("a"), forever)
+        add(store, "a")
 
 
 def test_a_write_that_nobody_answers_may_succeed_later(aws: Aws) -> None:
     # GIVEN an S3 that answers to a GET, and is gone at the PUT
     with FaultProxy(aws.url) as proxy:
-        store = StatusStore(always(aws.client("s3", proxy.url)), aws.bucket, "status")
+        store = StatusStore(aws.client("s3", proxy.url), aws.bucket, "status")
         proxy.faults.extend(
             Fault("PUT", lose_answer=True, before=lambda: aws.put("k", b"")) for _ in range(3)
         )
         proxy.faults.append(Fault("GET", answer=(404, "NoSuchKey")))
         # WHEN each of its answers is lost
         with pytest.raises(StatusStoreError, match="writing"):
-            store.update("j", adding("a"), forever)
+            add(store, "a")
 
 
 def test_an_answer_cut_off_in_its_body_may_succeed_later(aws: Aws) -> None:
@@ -283,9 +286,9 @@ def test_an_answer_cut_off_in_its_body_may_succeed_later(aws: Aws) -> None:
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Cut) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         s3 = aws.client("s3", f"http://127.0.0.1:{server.server_address[1]}")
-        store = StatusStore(always(s3), aws.bucket, "s")
+        store = StatusStore(s3, aws.bucket, "s")
         with pytest.raises(StatusStoreError):
-            store.update("j", adding("a"), forever)
+            add(store, "a")
         server.shutdown()
 
 
@@ -311,28 +314,36 @@ def test_an_error_that_breaks_off_in_its_body_may_succeed_later(aws: Aws, broken
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Cut) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         s3 = aws.client("s3", f"http://127.0.0.1:{server.server_address[1]}")
-        store = StatusStore(always(s3), aws.bucket, "s")
+        store = StatusStore(s3, aws.bucket, "s")
         with pytest.raises(StatusStoreError):
-            store.update("j", adding("a"), forever)
+            add(store, "a")
         server.shutdown()
 
 
 def test_no_request_is_begun_without_time_for_it(aws: Aws, proxy: FaultProxy) -> None:
-    s3 = aws.client("s3", proxy.url)
-    store = StatusStore(AwsClients(lambda config: s3), aws.bucket, "status")
+    store = StatusStore(aws.client("s3", proxy.url), aws.bucket, "status")
     # Not even the read, if the write would have no time.
     with pytest.raises(OutOfTime):
-        store.update("j", adding("a"), lambda: 2 * SHORTEST_CALL - 0.1)
-    assert not proxy.requests
-    # Nor the write, if the read took it.
-    left = iter([2 * SHORTEST_CALL, SHORTEST_CALL - 0.1])
+        store.get("j", in_seconds(Reserve.JOB - 0.1))
     with pytest.raises(OutOfTime):
-        store.update("j", adding("a"), lambda: next(left))
-    assert proxy.count("PUT") == 0
+        store.put("j", b"[]", None, in_seconds(Reserve.AWS_CALL - 0.1))
+    assert not proxy.requests
+
+
+def test_a_passing_error_is_not_tried_again_without_time_for_it(aws: Aws, proxy: FaultProxy) -> None:
+    # GIVEN a read that fails, and so little time that another would leave none for the write
+    now = [1_000.0]
+    deadline = Deadline(1_000 + Reserve.JOB, lambda: now[0])
+    store = StatusStore(aws.client("s3", proxy.url), aws.bucket, "status")
+    later = lambda: now.__setitem__(0, now[0] + 0.1)  # noqa: E731
+    proxy.faults.append(Fault("GET", answer=(500, "InternalError"), before=later))
+    with pytest.raises(OutOfTime):
+        store.get("j", deadline)
+    assert proxy.count("GET") == 1
 
 
 def test_threads_that_write_one_job_at_once_lose_nothing(aws: Aws) -> None:
-    store = StatusStore(always(aws.s3), aws.bucket, "status")
+    store = StatusStore(aws.s3, aws.bucket, "status")
     names = [f"n{number}" for number in range(24)]
     random.Random(1).shuffle(names)
 
@@ -340,7 +351,7 @@ def test_threads_that_write_one_job_at_once_lose_nothing(aws: Aws) -> None:
         for name in mine:
             while True:
                 try:
-                    store.update("j", adding(name), forever)
+                    add(store, name)
                 except StatusConflict:
                     continue
                 break

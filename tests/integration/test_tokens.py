@@ -13,10 +13,11 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from handler.catalog import Catalog
-from handler.errors import CatalogError, OutOfTime
-from handler.notification import Notification
-from handler.tokens import MAX_AGE, PAUSE, SecretToken, TokenUnavailable
-from tests.conftest import Aws, always
+from handler.catalog_entry import Notification
+from handler.deadline import Deadline, Reserve
+from handler.outcomes import CatalogError, OutOfTime, TokenUnavailable
+from handler.tokens import MAX_AGE, PAUSE, SecretToken
+from tests.conftest import Aws
 from tests.integration.fault_proxy import Fault, FaultProxy
 from tests.integration.scripted_catalog import Answer, ScriptedCatalog
 
@@ -39,15 +40,19 @@ class Secret:
     def token(self) -> SecretToken:
         # At the first use, since a Powertools logger holds on to the stdout that it was made with.
         logger = Logger(service=uuid.uuid4().hex)
-        return SecretToken(self.arn, always(self.manager), lambda: self.now, logger)
+        return SecretToken(self.arn, lambda: self.manager, logger)
+
+    def deadline(self, seconds: float) -> Deadline:
+        """Return the deadline of what has so many seconds beside the time to send and to record."""
+        return Deadline(self.now + seconds + Reserve.POST + Reserve.RECORD, lambda: self.now)
 
     def put(self, value: str) -> None:
         self.manager.put_secret_value(SecretId=self.arn, SecretString=value)
         self.proxy.requests.clear()
 
     def fail(self, status: int, code: str) -> None:
-        """Have the next read fail, however often botocore tries."""
-        self.proxy.faults.extend(Fault("POST", answer=(status, code)) for _ in range(3))
+        """Have the next read fail, however often it is tried."""
+        self.proxy.faults.extend(Fault("POST", answer=(status, code)) for _ in range(2))
 
     def recover(self) -> None:
         self.proxy.faults.clear()
@@ -73,7 +78,10 @@ def secret(aws: Aws, capsys: pytest.CaptureFixture[str]) -> Iterator[Secret]:
 def test_the_secret_is_read_once_for_many_threads_and_notifications(secret: Secret) -> None:
     secret.put("first\n")
     found: list[str] = []
-    threads = [threading.Thread(target=lambda: found.append(secret.token(None, 20))) for _ in range(16)]
+    threads = [
+        threading.Thread(target=lambda: found.append(secret.token(None, secret.deadline(20))))
+        for _ in range(16)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -84,12 +92,12 @@ def test_the_secret_is_read_once_for_many_threads_and_notifications(secret: Secr
 
 def test_a_secret_of_minutes_ago_is_read_again(secret: Secret) -> None:
     secret.put("first")
-    secret.token(None, 20)
+    secret.token(None, secret.deadline(20))
     secret.put("second")
     secret.now = MAX_AGE - 1
-    assert secret.token(None, 20) == "first"
+    assert secret.token(None, secret.deadline(20)) == "first"
     secret.now = MAX_AGE
-    assert secret.token(None, 20) == "second"
+    assert secret.token(None, secret.deadline(20)) == "second"
 
 
 def test_a_rotation_needs_no_deployment(secret: Secret) -> None:
@@ -97,11 +105,11 @@ def test_a_rotation_needs_no_deployment(secret: Secret) -> None:
     secret.put("first")
     with ScriptedCatalog() as server:
         catalog = Catalog(server.url, secret.token, 4)
-        catalog.notify(NOTIFICATION, 20)
+        catalog.notify(NOTIFICATION, secret.deadline(20))
         secret.put("second")
         server.answers.append(Answer(401))
         # WHEN it is told
-        catalog.notify(NOTIFICATION, 20)
+        catalog.notify(NOTIFICATION, secret.deadline(20))
         # THEN the secret was read again, once, and the notification sent with it
         assert [request.headers["Authorization"] for request in server.requests] == [
             "Bearer first",
@@ -116,7 +124,7 @@ def test_a_wrong_token_is_not_sent_twice(secret: Secret) -> None:
     with ScriptedCatalog() as server:
         server.answers += [Answer(401), Answer(401)]
         with pytest.raises(CatalogError, match="HTTP 401"):
-            Catalog(server.url, secret.token, 4).notify(NOTIFICATION, 20)
+            Catalog(server.url, secret.token, 4).notify(NOTIFICATION, secret.deadline(20))
         assert len(server.requests) == 1
         assert secret.reads == 2
 
@@ -125,11 +133,11 @@ def test_both_tokens_of_a_rotation_stay_out_of_the_error(secret: Secret) -> None
     secret.put("first-token")
     with ScriptedCatalog() as server:
         catalog = Catalog(server.url, secret.token, 4)
-        secret.token(None, 20)
+        secret.token(None, secret.deadline(20))
         secret.put("second-token")
         server.answers += [Answer(401, b"not first-token"), Answer(403, b"not second-token")]
         with pytest.raises(CatalogError, match=r"HTTP 403: \(withheld"):
-            catalog.notify(NOTIFICATION, 20)
+            catalog.notify(NOTIFICATION, secret.deadline(20))
 
 
 # What a secret may hold
@@ -156,7 +164,7 @@ def test_a_secret_as_the_console_makes_it_holds_the_same_token_as_one_of_plain_t
 ) -> None:
     """Sent as it is, braces and all, the catalog answers 401."""
     secret.put(value)
-    assert secret.token(None, 20) == "t0k3n"
+    assert secret.token(None, secret.deadline(20)) == "t0k3n"
 
 
 @pytest.mark.parametrize(
@@ -164,7 +172,7 @@ def test_a_secret_as_the_console_makes_it_holds_the_same_token_as_one_of_plain_t
 )
 def test_what_is_no_json_is_the_token_as_it_is(secret: Secret, value: str) -> None:  # fmt: skip
     secret.put(value)
-    assert secret.token(None, 20) == value
+    assert secret.token(None, secret.deadline(20)) == value
 
 
 @pytest.mark.parametrize(
@@ -208,7 +216,7 @@ def test_a_secret_that_is_no_token_is_refused_with_its_reason_and_not_shown(
 ) -> None:
     secret.put(value)
     with pytest.raises(TokenUnavailable, match=secret.arn) as caught:
-        secret.token(None, 20)
+        secret.token(None, secret.deadline(20))
     said = "".join(traceback.format_exception(caught.value))
     assert why in str(caught.value)
     assert not any(part in said for part in ("s3cret", "734502", "lines", "ascii", "words", "sss", "[["))
@@ -217,13 +225,13 @@ def test_a_secret_that_is_no_token_is_refused_with_its_reason_and_not_shown(
 def test_a_binary_secret_is_refused_with_its_reason(secret: Secret) -> None:
     secret.manager.put_secret_value(SecretId=secret.arn, SecretBinary=b"s3cret")
     with pytest.raises(TokenUnavailable, match="is binary") as caught:
-        secret.token(None, 20)
+        secret.token(None, secret.deadline(20))
     assert "s3cret" not in str(caught.value)
 
 
 def test_a_secret_without_a_value_is_said_to_have_none(secret: Secret) -> None:
     with pytest.raises(TokenUnavailable, match=rf"{secret.arn} can't be read: .*ResourceNotFoundException"):
-        secret.token(None, 20)
+        secret.token(None, secret.deadline(20))
 
 
 # Secrets Manager is out
@@ -247,11 +255,11 @@ def test_while_the_secret_cannot_be_read_the_last_token_goes_on_being_used_with_
 ) -> None:
     # GIVEN a token that is due to be read again
     secret.put("f1rst")
-    secret.token(None, 20)
+    secret.token(None, secret.deadline(20))
     secret.now = MAX_AGE
     # WHEN that fails
     secret.fail(status, code)
-    assert secret.token(None, 20) == "f1rst"
+    assert secret.token(None, secret.deadline(20)) == "f1rst"
     # THEN there is one line, with the reason and without the token
     (line,) = secret.warnings()
     assert line["message"] == "Secret not read: its last token goes on being used"
@@ -261,18 +269,18 @@ def test_while_the_secret_cannot_be_read_the_last_token_goes_on_being_used_with_
     # AND it is not read again, nor anything said, for a while
     secret.recover()
     secret.now += PAUSE - 1
-    assert [secret.token(None, 20) for _ in range(5)] == ["f1rst"] * 5
+    assert [secret.token(None, secret.deadline(20)) for _ in range(5)] == ["f1rst"] * 5
     assert secret.reads == 0
     # AND then it is, with one more line if it fails again
     secret.now += 1
     secret.fail(status, code)
-    assert secret.token(None, 20) == "f1rst"
+    assert secret.token(None, secret.deadline(20)) == "f1rst"
     assert len(secret.warnings()) == 1
     # AND the first answer ends it
     secret.recover()
     secret.put("s3cond")
     secret.now += PAUSE
-    assert secret.token(None, 20) == "s3cond"
+    assert secret.token(None, secret.deadline(20)) == "s3cond"
     assert secret.warnings() == []
 
 
@@ -281,10 +289,10 @@ def test_a_new_value_that_is_no_token_leaves_the_last_one_in_use_with_a_warning(
     secret: Secret, value: str
 ) -> None:
     secret.put("f1rst")
-    secret.token(None, 20)
+    secret.token(None, secret.deadline(20))
     secret.put(value or " ")
     secret.now = MAX_AGE
-    assert secret.token(None, 20) == "f1rst"
+    assert secret.token(None, secret.deadline(20)) == "f1rst"
     (line,) = secret.warnings()
     assert "holds no token" in line["reason"]
     assert "s3cond" not in json.dumps(line)
@@ -293,7 +301,7 @@ def test_a_new_value_that_is_no_token_leaves_the_last_one_in_use_with_a_warning(
 def test_a_secrets_manager_that_hangs_is_waited_for_by_one_thread_once(secret: Secret) -> None:
     # GIVEN a token that is due to be read again, and a read that hangs, then fails
     secret.put("f1rst")
-    secret.token(None, 20)
+    secret.token(None, secret.deadline(20))
     secret.recover()
     secret.now = MAX_AGE
     reading, hanging = threading.Event(), threading.Event()
@@ -303,13 +311,13 @@ def test_a_secrets_manager_that_hangs_is_waited_for_by_one_thread_once(secret: S
         hanging.wait(10)
 
     secret.proxy.faults.append(Fault("POST", before=hang, answer=(400, "AccessDeniedException")))
-    first = threading.Thread(target=secret.token, args=(None, 20))
+    first = threading.Thread(target=secret.token, args=(None, secret.deadline(20)))
     first.start()
     reading.wait()
     # WHEN others want the token meanwhile
     begun = time.monotonic()
     try:
-        found = [secret.token(None, 20) for _ in range(5)]
+        found = [secret.token(None, secret.deadline(20)) for _ in range(5)]
     finally:
         hanging.set()
         first.join()
@@ -317,27 +325,21 @@ def test_a_secrets_manager_that_hangs_is_waited_for_by_one_thread_once(secret: S
     assert found == ["f1rst"] * 5
     assert time.monotonic() - begun < 1
     # AND whoever comes later does not wait, either
-    assert secret.token(None, 20) == "f1rst"
+    assert secret.token(None, secret.deadline(20)) == "f1rst"
     assert secret.reads == 1
     assert len(secret.warnings()) == 1
 
 
 def test_a_token_that_is_due_is_used_where_there_is_no_time_to_read_it_again(secret: Secret) -> None:
-    def no_time(seconds: float) -> Any:
-        raise OutOfTime("no time left for a call of AWS")
-
     secret.put("f1rst")
-    clients = iter([secret.manager])
-    token = SecretToken(
-        secret.arn, lambda seconds: next(clients, None) or no_time(seconds), lambda: secret.now, Logger()
-    )
-    assert token(None, 20) == "f1rst"
+    assert secret.token(None, secret.deadline(20)) == "f1rst"
     secret.now = MAX_AGE
-    assert token(None, 0.1) == "f1rst"
+    assert secret.token(None, secret.deadline(0.1)) == "f1rst"
+    assert secret.reads == 1
     # AND that is no failure of the secret's
     assert secret.warnings() == []
     with pytest.raises(OutOfTime):
-        token("f1rst", 0.1)
+        secret.token("f1rst", secret.deadline(0.1))
 
 
 def test_without_a_token_to_go_on_with_each_job_fails_but_only_one_waits(secret: Secret) -> None:
@@ -347,13 +349,13 @@ def test_without_a_token_to_go_on_with_each_job_fails_but_only_one_waits(secret:
     # WHEN several want it
     for _ in range(5):
         with pytest.raises(TokenUnavailable, match=r"can't be read: .*InternalServiceError") as caught:
-            secret.token(None, 20)
+            secret.token(None, secret.deadline(20))
     # THEN it was tried once, and each message is to come back no sooner than it is tried again
-    assert secret.reads == 3  # botocore's attempts
+    assert secret.reads == 2  # one more try
     assert caught.value.retry_after == PAUSE
     # AND it is read after the pause
     secret.now = PAUSE
-    assert secret.token(None, 20) == "t0k3n"
+    assert secret.token(None, secret.deadline(20)) == "t0k3n"
     assert secret.warnings() == []
 
 
@@ -362,39 +364,39 @@ def test_only_a_401_makes_the_last_token_bad(secret: Secret) -> None:
     secret.put("f1rst")
     with ScriptedCatalog() as server:
         catalog = Catalog(server.url, secret.token, 4)
-        catalog.notify(NOTIFICATION, 20)
+        catalog.notify(NOTIFICATION, secret.deadline(20))
         server.answers += [Answer(500), Answer(403), Answer(401)]
         for status in (500, 403):
             with pytest.raises(CatalogError, match=f"HTTP {status}"):
-                catalog.notify(NOTIFICATION, 20)
+                catalog.notify(NOTIFICATION, secret.deadline(20))
         secret.fail(400, "AccessDeniedException")
         # WHEN it says 401
         with pytest.raises(TokenUnavailable, match=r"does not accept the token.*AccessDenied"):
-            catalog.notify(NOTIFICATION, 20)
+            catalog.notify(NOTIFICATION, secret.deadline(20))
         # THEN the token is not sent again, and the secret not read for a while
         with pytest.raises(TokenUnavailable, match="AccessDenied"):
-            catalog.notify(NOTIFICATION, 20)
+            catalog.notify(NOTIFICATION, secret.deadline(20))
         assert len(server.requests) == 4
         # AND after that the new token is
         secret.recover()
         secret.put("s3cond")
         secret.now = PAUSE
-        catalog.notify(NOTIFICATION, 20)
+        catalog.notify(NOTIFICATION, secret.deadline(20))
         assert server.requests[-1].headers["Authorization"] == "Bearer s3cond"
 
 
 def test_a_401_during_the_pause_does_not_read_the_secret_again(secret: Secret) -> None:
     secret.put("f1rst")
-    secret.token(None, 20)
+    secret.token(None, secret.deadline(20))
     secret.now = MAX_AGE
     secret.fail(500, "InternalServiceError")
-    secret.token(None, 20)
+    secret.token(None, secret.deadline(20))
     secret.recover()
     with pytest.raises(TokenUnavailable):
-        secret.token("f1rst", 20)
+        secret.token("f1rst", secret.deadline(20))
     assert secret.reads == 0
     secret.now += PAUSE
-    assert secret.token(None, 20) == "f1rst"
+    assert secret.token(None, secret.deadline(20)) == "f1rst"
 
 
 def test_a_secret_is_not_waited_for_beyond_the_time_there_is(secret: Secret) -> None:
@@ -407,16 +409,16 @@ def test_a_secret_is_not_waited_for_beyond_the_time_there_is(secret: Secret) -> 
         hanging.wait(10)
 
     secret.proxy.faults.append(Fault("POST", before=hang))
-    first = threading.Thread(target=secret.token, args=(None, 20))
+    first = threading.Thread(target=secret.token, args=(None, secret.deadline(20)))
     first.start()
     reading.wait()
     # WHEN another one has half a second
     try:
         with pytest.raises(OutOfTime):
-            secret.token(None, 0.5)
+            secret.token(None, secret.deadline(0.5))
     finally:
         hanging.set()
         first.join()
     # THEN it has not waited longer, and the first one's answer serves all
-    assert secret.token(None, 0) == "token"
+    assert secret.token(None, secret.deadline(0)) == "token"
     assert secret.reads == 1

@@ -1,14 +1,15 @@
-"""When the catalog is asked, and when it is spared."""
+"""When the catalog is asked, and when it is not."""
 
 import threading
 
 import pytest
 
-from handler.circuit_breaker import FAILURES, LONGEST_PAUSE, PAUSE, CircuitBreaker
+from handler.circuit_breaker import MAX_RECOVERY_TIMEOUT, RECOVERY_TIMEOUT, CircuitBreaker
+from handler.outcomes import CatalogDown, CatalogTimeout
 
 
 class Clock:
-    now = 0.0
+    now = 1_000.0
 
     def __call__(self) -> float:
         return self.now
@@ -20,77 +21,114 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def opened(clock: Clock) -> CircuitBreaker:
-    breaker = CircuitBreaker(clock)
-    for _ in range(FAILURES):
-        assert breaker.admits("first")
-        breaker.failed(0)
+def breaker(clock: Clock) -> CircuitBreaker:
+    return CircuitBreaker(clock)
+
+
+def fail(breaker: CircuitBreaker, clock: Clock, times: int = 1, retry_after: float = 0.0) -> list[bool]:
+    """Record failures; return which of them opened the circuit."""
+    return [breaker.record_failure(CatalogDown("down", retry_after), clock.now) for _ in range(times)]
+
+
+@pytest.fixture
+def opened(breaker: CircuitBreaker, clock: Clock) -> CircuitBreaker:
+    assert breaker.allow_request("first")
+    assert fail(breaker, clock, 3) == [False, False, True]
     return breaker
 
 
-def test_a_few_failures_in_a_row_open_the_circuit_and_fewer_do_not(clock: Clock) -> None:
-    breaker = CircuitBreaker(clock)
-    assert [breaker.failed(0) for _ in range(FAILURES - 1)] == [False] * (FAILURES - 1)
-    breaker.answered()
-    assert not any(breaker.failed(0) for _ in range(FAILURES - 1))
-    assert breaker.admits("anybody")
-    assert breaker.failed(0)
-    assert not breaker.admits("anybody")
+def test_three_failures_in_a_row_open_the_circuit_and_fewer_do_not(
+    breaker: CircuitBreaker, clock: Clock
+) -> None:
+    assert not any(fail(breaker, clock, 2))
+    breaker.record_success()
+    assert not any(fail(breaker, clock, 2))
+    assert breaker.allow_request("any")
+    assert fail(breaker, clock) == [True]
+    assert not breaker.allow_request("any")
+    assert fail(breaker, clock) == [False]  # it is open already
 
 
-def test_after_the_pause_one_caller_at_a_time_probes(opened: CircuitBreaker, clock: Clock) -> None:
-    clock.now = PAUSE - 0.001
-    assert not opened.admits("a")
-    clock.now = PAUSE
+def test_three_slow_answers_do_not_open_the_circuit_and_many_do(
+    breaker: CircuitBreaker, clock: Clock
+) -> None:
+    for _ in range(3):
+        breaker.record_failure(CatalogTimeout("slow"), clock.now)
+    assert breaker.allow_request("any")
+    for _ in range(6):
+        breaker.record_failure(CatalogTimeout("slow"), clock.now)
+    assert not breaker.allow_request("any")
+
+
+def test_failures_of_requests_during_which_the_catalog_answered_another_are_not_counted(
+    breaker: CircuitBreaker, clock: Clock
+) -> None:
+    began = clock.now
+    clock.now += 1
+    breaker.record_success()
+    clock.now += 24
+    for _ in range(20):
+        breaker.record_failure(CatalogTimeout("slow"), began)
+    assert breaker.allow_request("any")
+    # WHEN it answers nobody any more
+    assert fail(breaker, clock, 3)[-1]
+
+
+def test_after_the_recovery_timeout_one_caller_at_a_time_probes(opened: CircuitBreaker, clock: Clock) -> None:
+    clock.now += RECOVERY_TIMEOUT - 0.001
+    assert not opened.allow_request("a")
+    clock.now += 0.001
     # Of many that ask at the same moment one is let through, however often it asks.
-    admitted: list[str] = []
+    allowed: list[str] = []
     callers = [
-        threading.Thread(target=lambda name=name: admitted.append(name) if opened.admits(name) else None)
+        threading.Thread(
+            target=lambda name=name: allowed.append(name) if opened.allow_request(name) else None
+        )
         for name in "abcdefgh"
     ]
     for caller in callers:
         caller.start()
     for caller in callers:
         caller.join()
-    (probing,) = admitted
-    assert opened.admits(probing)
+    (probing,) = allowed
+    assert opened.allow_request(probing)
 
 
-def test_a_probe_that_never_reports_holds_up_nobody_for_longer_than_a_pause(
+def test_a_probe_that_never_reports_holds_up_no_other_for_longer_than_the_recovery_timeout(
     opened: CircuitBreaker, clock: Clock
 ) -> None:
-    clock.now = PAUSE
-    assert opened.admits("hangs")
-    clock.now = 2 * PAUSE - 0.001
-    assert not opened.admits("next")
-    clock.now = 2 * PAUSE
-    assert opened.admits("next")
+    clock.now += RECOVERY_TIMEOUT
+    assert opened.allow_request("hangs")
+    clock.now += RECOVERY_TIMEOUT - 0.001
+    assert not opened.allow_request("next")
+    clock.now += 0.001
+    assert opened.allow_request("next")
 
 
-def test_a_probe_in_vain_begins_another_pause_and_an_answer_ends_it(
+def test_a_failed_probe_begins_another_pause_and_an_answer_ends_it(
     opened: CircuitBreaker, clock: Clock
 ) -> None:
-    clock.now = PAUSE
-    assert opened.admits("probe")
-    clock.now = PAUSE + 10
-    opened.failed(0)
-    clock.now = 2 * PAUSE
-    assert not opened.admits("next")
-    clock.now = 2 * PAUSE + 10
-    assert opened.admits("next")
-    opened.answered()
-    assert opened.admits("a")
-    assert opened.admits("b")
+    clock.now += RECOVERY_TIMEOUT
+    assert opened.allow_request("probe")
+    clock.now += 10
+    fail(opened, clock)
+    clock.now += RECOVERY_TIMEOUT - 10
+    assert not opened.allow_request("next")
+    clock.now += 10
+    assert opened.allow_request("next")
+    opened.record_success()
+    assert opened.allow_request("a")
+    assert opened.allow_request("b")
 
 
-@pytest.mark.parametrize(("asked", "pause"), [(5, PAUSE), (90, 90), (86_400, LONGEST_PAUSE)])
+@pytest.mark.parametrize(
+    ("asked", "pause"), [(5, RECOVERY_TIMEOUT), (90, 90), (86_400, MAX_RECOVERY_TIMEOUT)]
+)
 def test_a_catalog_that_asks_for_a_longer_pause_gets_it_within_reason(
-    clock: Clock, asked: float, pause: float
+    breaker: CircuitBreaker, clock: Clock, asked: float, pause: float
 ) -> None:
-    breaker = CircuitBreaker(clock)
-    for _ in range(FAILURES):
-        breaker.failed(asked)
-    clock.now = pause - 0.001
-    assert not breaker.admits("a")
-    clock.now = pause
-    assert breaker.admits("a")
+    fail(breaker, clock, 3, asked)
+    clock.now += pause - 0.001
+    assert not breaker.allow_request("a")
+    clock.now += 0.001
+    assert breaker.allow_request("a")

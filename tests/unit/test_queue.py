@@ -5,29 +5,29 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handler.backoff import BASE, CAP, LONGEST, delay
+from handler.queue import BASE, CAP, MAX_RETRY_AFTER, backoff
 from tests.deploy.translated import TEMPLATE
 
 
 @given(st.integers(-1, 10**9), st.floats(0, 1), st.floats(0, 1e9))
 def test_a_wait_is_within_its_bounds_and_never_below_what_was_asked_for(
-    receives: int, chance: float, at_least: float
+    receive_count: int, jitter: float, retry_after: float
 ) -> None:
-    found = delay(receives, chance, at_least)
-    assert min(at_least, LONGEST) <= found <= max(CAP, min(at_least + 1, LONGEST))
+    found = backoff(receive_count, jitter, retry_after)
+    assert min(retry_after, MAX_RETRY_AFTER) <= found <= max(CAP, min(retry_after + 1, MAX_RETRY_AFTER))
     # SQS: at most 12 hours from the receipt, of which an invocation may take 15 minutes
     assert 0 <= found <= 12 * 3600 - 15 * 60
 
 
 def test_the_longest_wait_doubles_with_every_receive_up_to_its_cap() -> None:
-    longest = [delay(receives, 1.0) for receives in range(1, 10)]
+    longest = [backoff(receives, 1.0) for receives in range(1, 10)]
     assert longest == [10, 20, 40, 80, 160, 320, 640, 1_200, 1_200]
     assert (BASE, CAP) == (10, 1_200)
 
 
 def test_full_jitter_spreads_from_nothing_to_the_longest() -> None:
-    assert delay(5, 0.0) == 0
-    assert delay(5, 0.5) == 80
+    assert backoff(5, 0.0) == 0
+    assert backoff(5, 0.5) == 80
 
 
 def test_the_stacks_receives_outlast_an_outage_of_six_hours_and_end_within_minutes_of_it() -> None:
@@ -38,7 +38,7 @@ def test_the_stacks_receives_outlast_an_outage_of_six_hours_and_end_within_minut
     for _ in range(20_000):
         now, count = 0, 1
         while count < receives and now < 6 * 3600:
-            now += delay(count, dice.random())
+            now += backoff(count, dice.random())
             count += 1
         outlasted += now >= 6 * 3600
         late = max(late, now - 6 * 3600)
@@ -50,4 +50,4 @@ def test_the_stacks_receives_outlast_an_outage_of_six_hours_and_end_within_minut
 def test_no_message_is_deleted_unseen_at_the_end_of_its_retention_before_it_is_a_dead_letter() -> None:
     receives = TEMPLATE["Parameters"]["MaxReceiveCount"]["MaxValue"]
     retention = TEMPLATE["Resources"]["StatusQueue"]["Properties"]["MessageRetentionPeriod"]
-    assert receives * delay(receives, 1.0, 86_400) < retention
+    assert receives * backoff(receives, 1.0, 86_400) < retention

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from aws_lambda_powertools import Logger
 
-from handler.errors import OutOfTime
-from handler.status_queue import StatusQueue
+from handler.deadline import Reserve
+from handler.queue import Queue
 from local.event_source_mapping import EventSourceMapping
-from tests.conftest import TOKEN, Aws, always
+from tests.conftest import TOKEN, Aws, in_seconds
 from tests.factories import body, record
 from tests.integration.fault_proxy import Fault, FaultProxy
 from tests.integration.scripted_catalog import Answer, ScriptedCatalog
 from tests.integration.test_app import Function, catalog, function  # noqa: F401 (fixtures)
 
 
-class Queue:
+class Sqs:
     """A queue whose own visibility timeout is far longer than any test."""
 
     def __init__(self, aws: Aws) -> None:
@@ -43,8 +43,12 @@ class Queue:
 
 
 @pytest.fixture
-def queue(aws: Aws) -> Queue:
-    return Queue(aws)
+def queue(aws: Aws) -> Sqs:
+    return Sqs(aws)
+
+
+def make_queue(client: Any, queue: Sqs) -> Queue:
+    return Queue(lambda: client, queue.url, Logger(service=uuid.uuid4().hex))
 
 
 @pytest.fixture
@@ -53,64 +57,57 @@ def proxy(aws: Aws) -> Iterator[FaultProxy]:
         yield running
 
 
-def test_any_number_of_messages_is_postponed_ten_a_call(aws: Aws, queue: Queue, proxy: FaultProxy) -> None:
+def test_any_number_of_messages_is_changed_ten_a_call(aws: Aws, queue: Sqs, proxy: FaultProxy) -> None:
     # GIVEN 25 messages in hand
     queue.send(*(f"m{number}" for number in range(25)))
     receipts = {message["Body"]: message["ReceiptHandle"] for message in queue.receive()}
     # WHEN all but one are put off, and that one is not
-    status_queue = StatusQueue(
-        always(aws.client("sqs", proxy.url)), queue.url, Logger(service=uuid.uuid4().hex)
+    made = make_queue(aws.client("sqs", proxy.url), queue)
+    made.change_visibility(
+        {receipt: 0 if name == "m7" else 900 for name, receipt in receipts.items()}, in_seconds(5)
     )
-    status_queue.postpone({receipt: 0 if name == "m7" else 900 for name, receipt in receipts.items()}, 5)
     # THEN
     assert [message["Body"] for message in queue.receive()] == ["m7"]
     assert proxy.count("POST") == 3
 
 
 def test_a_failing_call_is_logged_and_the_queues_own_timeout_holds(
-    aws: Aws, queue: Queue, proxy: FaultProxy, capsys: pytest.CaptureFixture[str]
+    aws: Aws, queue: Sqs, proxy: FaultProxy, capsys: pytest.CaptureFixture[str]
 ) -> None:
     queue.send("a", "b")
     receipts = [message["ReceiptHandle"] for message in queue.receive()]
-    status_queue = StatusQueue(
-        always(aws.client("sqs", proxy.url)), queue.url, Logger(service=uuid.uuid4().hex)
-    )
+    made = make_queue(aws.client("sqs", proxy.url), queue)
     # WHEN SQS fails, then knows one of the receipts only
     proxy.faults.extend(Fault("POST", answer=(500, "InternalError")) for _ in range(3))
-    status_queue.postpone(dict.fromkeys(receipts, 0), 5)
-    status_queue.postpone({"no receipt": 0}, 5)
+    made.change_visibility(dict.fromkeys(receipts, 0), in_seconds(5))
+    made.change_visibility({"no receipt": 0}, in_seconds(5))
     # THEN
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["message"] for line in lines] == ["Visibility not changed"] * 2
     assert queue.receive() == []
 
 
-def test_a_queue_that_hangs_does_not_hold_the_answer_up(aws: Aws, queue: Queue, proxy: FaultProxy) -> None:
-    status_queue = StatusQueue(
-        always(aws.client("sqs", proxy.url)), queue.url, Logger(service=uuid.uuid4().hex)
-    )
+def test_a_queue_that_hangs_does_not_hold_the_answer_up(aws: Aws, queue: Sqs, proxy: FaultProxy) -> None:
+    made = make_queue(aws.client("sqs", proxy.url), queue)
     proxy.faults.append(Fault("POST", before=lambda: time.sleep(3)))
     begun = time.monotonic()
-    status_queue.postpone({"receipt": 0}, 0.3)
+    made.change_visibility({"receipt": 0}, in_seconds(0.3))
     assert time.monotonic() - begun < 1
 
 
 def test_no_call_is_begun_that_could_outlast_the_invocation(
-    queue: Queue, capsys: pytest.CaptureFixture[str]
+    aws: Aws, queue: Sqs, proxy: FaultProxy, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def no_time(seconds: float) -> Any:
-        raise OutOfTime(f"{seconds:.0f}")
+    made = make_queue(aws.client("sqs", proxy.url), queue)
+    made.change_visibility({f"r{number}": 0 for number in range(25)}, in_seconds(Reserve.AWS_CALL - 0.1))
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (line["level"], line["message"], line["calls"]) == ("WARNING", "Visibility not changed", 3)
+    assert "no time left" in line["reason"]
+    assert not proxy.requests
 
-    StatusQueue(no_time, queue.url, Logger(service=uuid.uuid4().hex)).postpone({"receipt": 0}, 5)
-    line = json.loads(capsys.readouterr().out)
-    assert (line["level"], line["message"], line["reason"]) == ("WARNING", "Visibility not changed", "5")
 
-
-def test_a_defect_in_a_call_is_logged_and_not_raised(
-    queue: Queue, capsys: pytest.CaptureFixture[str]
-) -> None:
-    status_queue = StatusQueue(always(None), queue.url, Logger(service=uuid.uuid4().hex))
-    status_queue.postpone({"receipt": 0}, 5)
+def test_a_defect_in_a_call_is_logged_and_not_raised(queue: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
+    make_queue(None, queue).change_visibility({"receipt": 0}, in_seconds(5))
     line = json.loads(capsys.readouterr().out)
     assert (line["level"], line["message"]) == ("ERROR", "Visibility not changed")
     assert "AttributeError" in line["exception"]
@@ -118,7 +115,7 @@ def test_a_defect_in_a_call_is_logged_and_not_raised(
 
 def test_a_record_without_a_receipt_costs_its_own_back_off_only(
     function: Function,  # noqa: F811 (the fixture)
-    queue: Queue,
+    queue: Sqs,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OAM_STATUS_SQS_QUEUE_URL", queue.url)
@@ -129,7 +126,7 @@ def test_a_record_without_a_receipt_costs_its_own_back_off_only(
 
 def test_an_invalid_message_comes_back_at_once_and_one_that_may_succeed_waits(
     function: Function,  # noqa: F811 (the fixture)
-    queue: Queue,
+    queue: Sqs,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # GIVEN a poison message, one that the catalog wants later, and a good one
@@ -154,11 +151,13 @@ def test_an_invalid_message_comes_back_at_once_and_one_that_may_succeed_waits(
 
 def test_retry_after_reaches_the_message_as_its_least_wait(
     function: Function,  # noqa: F811 (the fixture)
-    queue: Queue,
+    queue: Sqs,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[dict[str, int]] = []
-    monkeypatch.setattr(StatusQueue, "postpone", lambda self, delays, seconds: asked.append(dict(delays)))
+    monkeypatch.setattr(
+        Queue, "change_visibility", lambda self, timeouts, deadline: asked.append(dict(timeouts))
+    )
     monkeypatch.setenv("OAM_STATUS_SQS_QUEUE_URL", queue.url)
     function.catalog.answers += [Answer(503, headers={"Retry-After": "3000"}), Answer(400)]
     queue.send(body("mosaic", "FINISHED", "a"), body("mosaic", "FINISHED", "b"))

@@ -1,0 +1,153 @@
+"""The `catalog` section of a job's status object: what the catalog must know, and what became of it (pure).
+
+At most one invocation at a time may POST for a job (two at once can lose an entry in the catalog), and a
+repeat is wasted. So an invocation claims the notification first, in the same conditional write that says
+SUCCESS; a claim ends with the invocation that made it, at the latest.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from handler.job_status import JobStatus, deciding, from_iso, iso
+from handler.messages import Step, encode, is_images
+from handler.tiles import tile_json, tiles_url
+
+
+class CatalogState(StrEnum):
+    """What became of a notification."""
+
+    PENDING = "PENDING"
+    NOTIFIED = "NOTIFIED"
+    MOCKED = "MOCKED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What the catalog must know of a finished job."""
+
+    message_id: str  # of the mosaic FINISHED that notifies the catalog, and fails with it
+    uri: str  # the job's tile URL, as in its TileJSON
+    images: tuple[str, ...]  # the source images, as the catalog knows them
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """Return the JSON to POST (http://docs.openaerialmap.org/#api-TMS-PostTms)."""
+        return {"uri": self.uri, "images": [{"uuid": image} for image in self.images]}
+
+    @property
+    def digest(self) -> str:
+        """Return what two notifications share that say the same: the same uri and the same set of images."""
+        return hashlib.sha256(encode([self.uri, sorted(set(self.images))])).hexdigest()
+
+
+def find_notification(job_id: str, status: JobStatus, tiles_base: str | None = None) -> Notification | None:
+    """Return what the catalog must know of a job; None before SUCCESS.
+
+    None, too, where the target or the images are none that a message could have: the legacy system checked
+    neither.
+
+    Args:
+        job_id: the job.
+        status: its status, with at least one event.
+        tiles_base: as in `handler.tiles.tiles_url`.
+    """
+    event = deciding(status)
+    url = tiles_url(event.fields.get("target"), tiles_base)
+    images = event.fields.get("images")
+    if event.step is not Step.MOSAIC_FINISHED or url is None or not is_images(images):
+        return None
+    uri = tile_json(job_id, url)["tiles"][0]
+    return Notification(event.message_id, uri, tuple(image.removeprefix("/vsicurl/") for image in images))
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEntry:
+    """What the status object says of a notification; times are in milliseconds since the epoch."""
+
+    state: str = CatalogState.PENDING
+    uri: str = ""
+    digest: str = ""  # of the notification
+    attempts: int = 0  # how often it was claimed
+    updated_at: str = ""  # as it is written
+    expires_at: int | None = None  # when the claim ends, while there is one
+    owner: str = ""  # whose claim it is
+    error: str | None = None  # why the last attempt failed, if it did
+
+    @classmethod
+    def read(cls, section: Mapping[str, Any]) -> "CatalogEntry":
+        """Read a section; what is missing, or was broken by hand, counts as not there."""
+        text = {name: value for name, value in section.items() if isinstance(value, str)}
+        attempts = section.get("attempts")
+        return cls(
+            text.get("state", CatalogState.PENDING),
+            text.get("uri", ""),
+            text.get("digest", ""),
+            attempts if isinstance(attempts, int) else 0,
+            text.get("updatedAt", ""),
+            from_iso(section.get("claimedUntil")),
+            text.get("claimedBy", ""),
+            text.get("error"),
+        )
+
+    def section(self) -> dict[str, Any]:
+        """Return the section to write."""
+        section: dict[str, Any] = {
+            "state": self.state,
+            "uri": self.uri,
+            "digest": self.digest,
+            "attempts": self.attempts,
+            "updatedAt": self.updated_at,
+        }
+        if self.expires_at is not None:
+            section |= {"claimedUntil": iso(self.expires_at), "claimedBy": self.owner}
+        return section if self.error is None else section | {"error": self.error}
+
+    def is_notified(self, notification: Notification, done: CatalogState) -> bool:
+        """Return whether nothing is left to do for a notification.
+
+        Args:
+            notification: what the catalog must know.
+            done: the state that a success leads to: NOTIFIED, or MOCKED where nothing is sent.
+        """
+        return self.digest == notification.digest and self.state in {CatalogState.NOTIFIED, done}
+
+    def is_claimed(self, owner: str, now: int) -> bool:
+        """Return whether another owner is notifying the catalog of this job now."""
+        return self.expires_at is not None and self.expires_at > now and self.owner != owner
+
+    def pending(self, notification: Notification, now: int) -> "CatalogEntry":
+        """Return the entry of a notification that nobody claims; what went wrong last time stays."""
+        if self.digest == notification.digest:
+            return replace(self, expires_at=None, owner="")
+        return CatalogEntry(CatalogState.PENDING, notification.uri, notification.digest, 0, iso(now))
+
+    def claim(self, notification: Notification, owner: str, now: int, expires_at: int) -> "CatalogEntry":
+        """Return the entry with a claim; the owner's own stands as it is (its write's answer was lost)."""
+        if self.owner == owner:
+            return self
+        attempts = self.attempts if self.digest == notification.digest else 0
+        return CatalogEntry(
+            CatalogState.PENDING,
+            notification.uri,
+            notification.digest,
+            attempts + 1,
+            iso(now),
+            expires_at,
+            owner,
+        )
+
+    def complete(self, state: CatalogState, now: int, error: str | None = None) -> "CatalogEntry":
+        """Return the entry with what became of its claim, which ends."""
+        return replace(self, state=state, updated_at=iso(now), expires_at=None, owner="", error=error)
+
+    def fail_and_keep_claim(self, now: int, error: str) -> "CatalogEntry":
+        """Return the entry with a failure after which the catalog may still be at work: the claim stays."""
+        return replace(self, state=CatalogState.FAILED, updated_at=iso(now), error=error)
+
+    def release(self, now: int) -> "CatalogEntry":
+        """Return the entry without its claim, which was not used: the catalog was not asked."""
+        return replace(self.complete(CatalogState.PENDING, now), attempts=self.attempts - 1)

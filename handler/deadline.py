@@ -1,0 +1,76 @@
+"""How long an invocation may take, and what each step needs of that. All times are in seconds.
+
+Nothing is begun that can't end, and nothing is sent after the end. The clock is the wall clock: Lambda may
+freeze an instance between two invocations, and no page says whether a monotonic clock goes on meanwhile.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from handler.outcomes import OutOfTime
+
+
+class Reserve:
+    """What a step needs; it is begun only with so much left. The one table of all these times.
+
+    Together: a job is begun with 3 s left of the invocation (JOB + ANSWER = 2.9), and the catalog is asked
+    with 5 s left (NOTIFY + ANSWER = 4.95). No AWS client tries again by itself, so a call's worst case is
+    its two timeouts. A name with several silent addresses takes several connect timeouts; `batch` does not
+    wait for it beyond the deadline, and what is sent to the catalog is bounded by `catalog`.
+    """
+
+    AWS_CONNECT = 0.3
+    AWS_READ = 0.95
+    AWS_CALL = AWS_CONNECT + AWS_READ  # 1.25: one attempt
+
+    JOB = 2 * AWS_CALL  # 2.5: read the status object, write it
+    CLAIM = AWS_CALL  # 1.25: write the status object with the claim in it
+    POST = 0.8  # less than this is no time to wait for the catalog's answer
+    RECORD = 2 * AWS_CALL  # 2.5: write what the catalog said, and once more where that fails
+    NOTIFY = CLAIM + POST + RECORD  # 4.55
+
+    LONGEST_POST = 25.0  # the longest wait for the catalog's answer
+    CONNECT = 3.0  # of which for a connection, to each of its addresses
+
+    ANSWER = 0.4  # collect what the jobs gave, log, count and answer
+    ANSWER_PER_MESSAGE = 0.000_06  # the same for each message, with a whole CPU: twice what was measured
+
+
+# Lambda gives a function one whole CPU at this memory, and less in proportion
+# (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
+_ONE_CPU_MB = 1_769
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """The moment at which an invocation's work has to be over."""
+
+    at: float  # seconds since the epoch
+    clock: Callable[[], float] = time.time
+
+    @classmethod
+    def of_invocation(cls, seconds: float, messages: int, memory_mb: int) -> "Deadline":
+        """Return the deadline of an invocation that begins now; what the answer needs comes after it.
+
+        Args:
+            seconds: what is left until Lambda ends the invocation.
+            messages: how many the batch has: each adds to the answer.
+            memory_mb: the function's memory, and with it its share of a CPU.
+        """
+        share = min(1.0, memory_mb / _ONE_CPU_MB)
+        answer = Reserve.ANSWER + messages * Reserve.ANSWER_PER_MESSAGE / share
+        return cls(time.time() + seconds - answer)
+
+    def now(self) -> float:
+        """Return the time in seconds since the epoch."""
+        return self.clock()
+
+    def remaining(self) -> float:
+        """Return the seconds that are left; negative when the time is over."""
+        return self.at - self.clock()
+
+    def require(self, seconds: float, what: str) -> None:
+        """Raise OutOfTime if less than `seconds` are left; `what` completes "no time left to …"."""
+        if self.remaining() < seconds:
+            raise OutOfTime(f"no time left to {what}")

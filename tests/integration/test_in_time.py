@@ -1,0 +1,179 @@
+"""The invocation's time: what is done in it, and that the answer comes before Lambda ends it."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from handler.deadline import Reserve
+from tests.bench.run import quota
+from tests.deploy.translated import TEMPLATE
+from tests.factories import body, record
+from tests.integration.scripted_catalog import Answer
+from tests.integration.test_app import Function, catalog, function  # noqa: F401 (fixtures)
+
+ROOT = Path(__file__).parents[2]
+
+
+def ending_in(seconds: float) -> Callable[[], int]:
+    """Return what tells an invocation the milliseconds that are left to it."""
+    end = time.monotonic() + seconds
+    return lambda: int((end - time.monotonic()) * 1000)
+
+
+@pytest.mark.parametrize(("answers_after", "remaining"), [(0.05, 10), (1, 15), (2.5, 20), (4, 30), (9.5, 60)])
+def test_a_catalog_that_answers_within_what_is_left_is_notified_at_the_first_delivery_with_one_post(
+    function: Function,  # noqa: F811
+    answers_after: float,
+    remaining: float,
+) -> None:
+    function.catalog.answers.append(Answer(200, before=lambda: time.sleep(answers_after)))
+    assert function.invoke(record(body("mosaic", "FINISHED")), milliseconds=ending_in(remaining)) == []
+    assert len(function.catalog.requests) == 1
+    assert function.status("test-job")["catalog"]["state"] == "NOTIFIED"
+
+
+@pytest.mark.parametrize("answers_after", [1.0, 2.0])
+def test_a_function_with_a_timeout_of_ten_seconds_does_its_whole_job(
+    function: Function,  # noqa: F811
+    answers_after: float,
+) -> None:
+    function.catalog.answers.extend(Answer(200, before=lambda: time.sleep(answers_after)) for _ in range(3))
+    steps = ["chunk STARTED", "chunk FINISHED", "mosaic STARTED", "mosaic FINISHED"]
+    records = [
+        record(body(stage, status, f"job-{job}"), at=at)
+        for job in range(3)
+        for at, (stage, status) in enumerate(map(str.split, steps))
+    ]
+    assert function.invoke(*records, milliseconds=ending_in(10)) == []
+    assert len(function.catalog.requests) == 3
+
+
+def test_with_three_seconds_left_a_job_is_begun_and_with_less_it_comes_back(function: Function) -> None:  # noqa: F811
+    function.invoke()  # a warm instance
+    first, second = record(body("chunk", "STARTED", "a")), record(body("chunk", "STARTED", "b"))
+    assert function.invoke(first, milliseconds=3_000) == []
+    too_little = int((Reserve.JOB + Reserve.ANSWER) * 1000) - 100
+    assert function.invoke(second, milliseconds=too_little) == [second["messageId"]]
+
+
+def test_fifty_completions_and_a_catalog_that_is_down_are_at_most_45_posts(function: Function) -> None:  # noqa: F811
+    function.catalog.answers.extend([Answer(503)] * 500)
+    records = [record(body("mosaic", "FINISHED", f"job-{number}")) for number in range(50)]
+    assert len(function.invoke(*records, milliseconds=60_000)) == 50
+    assert len(function.catalog.requests) <= 45
+
+
+def test_one_reason_of_one_job_is_one_log_line_however_many_messages_it_fails(
+    function: Function,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OAM_STATUS_BUCKET", "no-such-bucket")
+    records = [record(body("chunk", "FAILED", f"job-{number % 4}"), at=number) for number in range(400)]
+    assert len(function.invoke(*records)) == 400
+    lines = function.logged("Message failed")
+    assert sorted(line["job_id"] for line in lines) == ["job-0", "job-1", "job-2", "job-3"]
+    assert sum(len(line["message_id"]) for line in lines) == 400
+    assert function.metrics()["MessagesFailed"] == [400]
+
+
+INVOCATION = """
+import json, os, sys, time
+from types import SimpleNamespace
+from handler.app import lambda_handler
+from tests.factories import body, record
+messages, memory, timeout = map(int, sys.argv[1:])
+lambda_handler({"Records": []}, SimpleNamespace(
+    get_remaining_time_in_millis=lambda: 60_000, aws_request_id="r", function_name="f", function_version="1",
+    memory_limit_in_mb=str(memory), invoked_function_arn="arn:aws:lambda:us-east-1:1:function:f"))
+event = {"Records": [record(body("chunk", "FAILED", f"job-{n // 4}"), at=n) for n in range(messages)]}
+print("ready", file=sys.stderr, flush=True)
+sys.stdin.readline()
+end = time.monotonic() + timeout
+context = SimpleNamespace(
+    get_remaining_time_in_millis=lambda: int((end - time.monotonic()) * 1000), aws_request_id="r",
+    function_name="f", function_version="1", memory_limit_in_mb=str(memory),
+    invoked_function_arn="arn:aws:lambda:us-east-1:1:function:f")
+answer = json.dumps(lambda_handler(event, context))
+print(json.dumps({"left": end - time.monotonic(), "failed": answer.count("itemIdentifier")}), file=sys.stderr, flush=True)
+sys.stdin.readline()
+"""
+
+
+class SlowS3(BaseHTTPRequestHandler):
+    """Takes 0.6 s for everything; nothing is there, and everything can be written."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args: object) -> None: ...
+
+    def do_GET(self) -> None:
+        time.sleep(0.6)
+        self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        time.sleep(0.6)
+        self._answer(200, b"")
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response_only(status)
+        self.send_header("ETag", '"e"')
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def run_under_quota(share: float, environment: dict[str, str], *arguments: int) -> dict[str, float]:
+    """Run an invocation with a share of one CPU, as Lambda gives it."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", INVOCATION, *map(str, arguments)],
+        env=environment,
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin
+    assert process.stderr
+    assert process.stderr.readline() == "ready\n"
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    try:
+        with quota(process.pid, share):
+            found: dict[str, float] = json.loads(process.stderr.readline())
+    finally:
+        process.kill()
+        process.communicate()
+    return found
+
+
+PARAMETERS = TEMPLATE["Parameters"]
+
+
+@pytest.mark.parametrize("messages", [PARAMETERS["BatchSize"]["MaxValue"]])
+@pytest.mark.parametrize("memory_mb", [PARAMETERS["MemorySize"]["MinValue"]])
+def test_the_answer_of_the_largest_batch_is_in_time_with_the_least_memory_and_a_slow_s3(
+    environment: dict[str, str], messages: int, memory_mb: int
+) -> None:
+    """Else Lambda ends the invocation, and all of its work is done again."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), SlowS3)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    environment |= {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"}
+    environment |= {"OAM_STATUS_SQS_QUEUE_URL": f"http://127.0.0.1:{server.server_port}/q"}
+    timeout = min(PARAMETERS["FunctionTimeout"]["AllowedValues"])
+    try:
+        found = run_under_quota(memory_mb / 1_769, environment, messages, memory_mb, timeout)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert found["left"] > 0
+    assert found["failed"] < messages  # and the time was used
