@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from handler.job_status import JobStatus, deciding, from_iso, iso
-from handler.messages import Step, encode, is_images
+from handler.job_status import JobStatus, deciding
+from handler.messages import Step, is_images
+from handler.status_object import from_iso, iso
+from handler.strict_json import encode
 from handler.tiles import tile_json, tiles_url
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from handler.catalog_entry import CatalogEntry, CatalogState, Notification, find_notification
 from handler.circuit_breaker import CircuitBreaker
 from handler.deadline import Deadline, Reserve
-from handler.job_status import JobStatus, deciding, says_the_same
+from handler.job_status import JobStatus, deciding, is_repeat
 from handler.messages import Event, Step
 from handler.outcomes import (
     CatalogClaimed,
@@ -97,7 +97,7 @@ class Notifier:
         if not notification or not finished:
             return Decision(status.catalog)
         decides = deciding(status)
-        carrier = min(finished, key=lambda event: not says_the_same(event, decides))
+        carrier = min(finished, key=lambda event: not is_repeat(event, decides))
         notification = replace(notification, message_id=carrier.message_id)
         entry = CatalogEntry.read(status.catalog)
         if entry.is_notified(notification, self._make_catalog().done):

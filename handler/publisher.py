@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from handler.catalog_entry import CatalogState, Notification
 from handler.deadline import Deadline, Reserve
-from handler.job_status import JobStatus, UnreadableStatus, deciding, fold, read, to_json
+from handler.job_status import JobStatus, deciding, fold
 from handler.messages import Event
 from handler.notifier import Decision, Job, Notifier, Result
 from handler.outcomes import Outcome, Report, RetryLater, StatusConflict
+from handler.status_object import UnreadableStatus, read, to_json
 from handler.status_store import StatusStore, StoredObject
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from handler.aws_errors import AWS_ERRORS, code, may_pass, status
 from handler.deadline import Deadline, Reserve
-from handler.job_status import SIZE_LIMIT
+from handler.messages import MAX_OBJECT_BYTES
 from handler.outcomes import StatusStoreError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ ATTEMPTS = 12  # at one object, before its messages go back to the queue
 LONGEST_WAIT = 0.4  # seconds between two attempts
 CALLS = 3  # of S3 for one read or one write, while it has a passing error
 # In bytes: what is written here, and what an editor may have added. A longer object is no status object.
-READ_LIMIT = SIZE_LIMIT * 9 // 8
+MAX_STORED_BYTES = MAX_OBJECT_BYTES * 9 // 8
 
 # 412: another writer was first (or it was this one, and the answer was lost). 409: another one is writing.
 # 404 to an If-Match: the object was deleted.
@@ -113,7 +113,7 @@ class StatusStore:
         answer = self._s3.get_object(Bucket=self._bucket, Key=key)
         body = b'"longer than any of ours"'
         with answer["Body"] as stream:
-            if answer["ContentLength"] <= READ_LIMIT:
+            if answer["ContentLength"] <= MAX_STORED_BYTES:
                 body = stream.read()
         modified = int(answer["LastModified"].timestamp() * 1000)
         return StoredObject(body, answer["ETag"], modified, answer.get("VersionId"))

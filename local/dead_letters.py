@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from handler.job_status import iso
 from handler.messages import parse
+from handler.status_object import iso
 from local.configuration import MISCONFIGURED, ConfigurationError, Part, Target, find_stack
 from local.embedded import PORT
 from local.jobs import Found, find_job

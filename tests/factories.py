@@ -6,7 +6,9 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+from handler.job_status import JobStatus, fold
 from handler.messages import Event, parse
+from handler.status_object import to_json
 
 NOON = 1_700_000_000_000  # milliseconds since the epoch: 2023-11-14T22:13:20.000Z
 TARGET = "s3://oam-tiles/test-job"
@@ -45,6 +47,17 @@ def step_event(step: str, at: int = 0, message_id: str | None = None, **more: An
     """Make an event of a step, for instance "chunk STARTED", sent `at` milliseconds after NOON."""
     stage, status = step.split()
     return event(stage, status, at, message_id, **more)
+
+
+def stored(*events: Event, before: JobStatus | None = None) -> dict[str, Any]:
+    """Return the status object of "test-job" after some events."""
+    found: dict[str, Any] = json.loads(to_json("test-job", fold(before or JobStatus(), events)))
+    return found
+
+
+def headline(status: dict[str, Any]) -> tuple[str, str, int]:
+    """Return the stage, status and attempt of a status object."""
+    return status["stage"], status["status"], status["attempt"]
 
 
 def record(text: str, at: int = 0, message_id: str | None = None, receives: int = 1) -> dict[str, Any]:

@@ -5,8 +5,9 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handler.job_status import JobStatus, fold, to_json
+from handler.job_status import JobStatus, fold
 from handler.messages import parse
+from handler.status_object import to_json
 from tests.chaos import model
 
 FIELDS = st.tuples(

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from handler.catalog_entry import CatalogEntry, CatalogState, find_notification
-from handler.job_status import JobStatus, fold, to_json
+from handler.job_status import JobStatus, fold
 from handler.messages import parse
 from handler.settings import DEFAULT_CATALOG_URL
+from handler.status_object import to_json
 from tests import processes
 from tests.bench.run import as_table
 from tests.deploy.translated import TEMPLATE

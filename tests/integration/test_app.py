@@ -16,7 +16,7 @@ import pytest
 
 import handler.app
 import handler.publisher
-from handler import job_status
+from handler import status_object
 from handler.circuit_breaker import FAILURE_THRESHOLD
 from handler.deadline import Reserve
 from handler.publisher import Publisher
@@ -416,7 +416,7 @@ def test_jobs_are_in_memory_one_at_a_time(function: Function, monkeypatch: pytes
     """A megabyte of nested JSON is some forty of Python's objects; 32 of these at once would end the function."""
     # GIVEN a look at who is between reading an object and having written the next
     inside, most = [0], [0]
-    read, to_json = job_status.read, job_status.to_json
+    read, to_json = status_object.read, status_object.to_json
 
     def entering(*arguments: Any) -> Any:
         inside[0] += 1

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from handler.job_status import SIZE_LIMIT, JobStatus, fold, to_json
-from handler.messages import parse
+from handler.job_status import JobStatus, fold
+from handler.messages import MAX_OBJECT_BYTES, parse
+from handler.status_object import to_json
 from tests.conftest import Aws
 from tests.factories import MIB, NOON, body, event, record
 
@@ -78,7 +79,7 @@ def test_a_batch_of_messages_of_40_jobs_with_the_largest_objects_fits(
 ) -> None:
     known = [event("chunk", "FAILED", number, error="x" * 30_000) for number in range(135)]
     full = to_json("j", fold(JobStatus(), known))
-    assert SIZE_LIMIT * 0.95 < len(full) < SIZE_LIMIT
+    assert MAX_OBJECT_BYTES * 0.95 < len(full) < MAX_OBJECT_BYTES
     for number in range(40):
         aws.put(f"status/job-{number}-status.json", full)
     images = ["http://images.example.org/" + "x" * 30] * 1_500

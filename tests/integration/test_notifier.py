@@ -8,8 +8,8 @@ import pytest
 
 from handler.circuit_breaker import FAILURE_THRESHOLD
 from handler.deadline import Reserve
-from handler.job_status import iso
 from handler.outcomes import CatalogDown, CatalogTimeout, CatalogUnavailable, CircuitOpen, Outcome
+from handler.status_object import iso
 from tests.integration.scripted_catalog import Answer
 from tests.integration.test_catalog import raw_server
 from tests.integration.test_publisher import PAYLOAD, Stage, finished, stage  # noqa: F401 (a fixture)

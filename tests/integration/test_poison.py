@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from handler.job_status import SIZE_LIMIT
+from handler.messages import MAX_OBJECT_BYTES
 from tests.conftest import Aws
 from tests.factories import body, largest_messages, record
 from tests.integration.scripted_catalog import Answer
@@ -119,7 +119,7 @@ def test_the_largest_message_and_100_errors_of_100_000_characters_fit_into_their
     assert function.invoke(record(largest), *long, milliseconds=60_000) == []
     for job_id, entries in (("largest", 1), ("long", 100)):
         stored = aws.get(f"status/{job_id}-status.json")
-        assert len(stored) < SIZE_LIMIT
+        assert len(stored) < MAX_OBJECT_BYTES
         status = json.loads(stored)
         assert (status["stage"], status["status"], len(status["history"])) == ("chunk", "FAILED", entries)
     # The newest is the one that is read.

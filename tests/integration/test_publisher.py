@@ -13,7 +13,6 @@ from aws_lambda_powertools import Logger
 from handler.catalog import Catalog, MockCatalog
 from handler.circuit_breaker import RECOVERY_TIMEOUT, CircuitBreaker
 from handler.deadline import Deadline, Reserve
-from handler.job_status import from_iso, iso
 from handler.messages import Event
 from handler.notifier import Notifier
 from handler.outcomes import (
@@ -28,6 +27,7 @@ from handler.outcomes import (
     StatusStoreError,
 )
 from handler.publisher import Publisher
+from handler.status_object import from_iso, iso
 from handler.status_store import StatusStore
 from tests.conftest import TOKEN, Aws
 from tests.factories import NOON, event

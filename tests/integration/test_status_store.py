@@ -16,7 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from handler.deadline import Deadline, Reserve
-from handler.job_status import SIZE_LIMIT
+from handler.messages import MAX_OBJECT_BYTES
 from handler.outcomes import OutOfTime, StatusConflict, StatusStoreError
 from handler.status_store import ATTEMPTS, StatusStore
 from tests import processes
@@ -95,7 +95,7 @@ def test_a_first_update_makes_the_object_as_the_api_needs_it(
 def test_the_largest_object_that_the_function_writes_is_read_whole_and_one_beyond_an_editors_additions_is_not(
     aws: Aws, store: StatusStore
 ) -> None:
-    for length in (SIZE_LIMIT - 1, SIZE_LIMIT + 100_000):
+    for length in (MAX_OBJECT_BYTES - 1, MAX_OBJECT_BYTES + 100_000):
         aws.put("status/j-status.json", b" " * length)
         stored = store.get("j", in_seconds(20))
         assert stored

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handler import job_status
-from handler.job_status import JobStatus, deciding, fold, read, to_json
+from handler import job_status, status_object
+from handler.job_status import JobStatus, deciding, fold
 from handler.messages import Event, Step
+from handler.status_object import read, to_json
 from tests.factories import step_event
 
 RANK = [
@@ -180,7 +181,7 @@ def lives_of_a_job(draw: st.DrawFn) -> list[Event]:
 
 @settings(max_examples=300, deadline=None)
 @given(lives_of_a_job())
-def test_in_order_delivery_gives_what_the_older_system_would_have_written(life: list[Event]) -> None:
+def test_in_order_delivery_gives_what_the_legacy_system_would_have_written(life: list[Event]) -> None:
     for count in range(1, len(life) + 1):
         # WHEN the messages so far arrived in order, one by one
         found = json.loads(delivered([[item] for item in life[:count]]))
@@ -205,7 +206,7 @@ def test_a_bounded_history_of_messages_in_order_gives_status_and_attempt_of_the_
     ordered = sorted(found, key=lambda e: (e.sent_at, e.step, e.message_id))
     batches = [ordered[start : start + batch] for start in range(0, len(ordered), batch)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job_status, "HISTORY_LIMIT", limit)
+        patch.setattr(job_status, "MAX_HISTORY", limit)
         # WHEN they are delivered
         body = delivered(batches)
         # THEN the status is that of the whole history
@@ -226,7 +227,7 @@ def test_a_bounded_history_keeps_its_laws_in_any_order_of_arrival(
 ) -> None:
     found, batches = delivery
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job_status, "HISTORY_LIMIT", limit)
+        patch.setattr(job_status, "MAX_HISTORY", limit)
         body = delivered(batches)
         actual = told(body)
         # THEN it is bounded, ordered, stable, and holds what decides
@@ -258,8 +259,8 @@ def test_the_object_stays_under_its_limit_whatever_the_messages_hold(
         for number, (step, at, more) in enumerate(said)
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job_status, "HISTORY_LIMIT", 12)
-        patch.setattr(job_status, "SIZE_LIMIT", 24_000)
+        patch.setattr(job_status, "MAX_HISTORY", 12)
+        patch.setattr(status_object, "MAX_OBJECT_BYTES", 24_000)
         status = JobStatus()
         for some in found:
             status = fold(status, [some])

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from handler.catalog_entry import CatalogEntry, CatalogState, Notification, find_notification
-from handler.job_status import JobStatus, fold, iso, read
+from handler.job_status import JobStatus, fold
+from handler.status_object import iso, read
 from tests.factories import NOON, event
 
 URI = "https://b.s3.amazonaws.com/k/{z}/{x}/{y}.png"

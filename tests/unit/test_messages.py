@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handler.messages import InvalidMessage, Message, Step, encode, parse
+from handler.messages import InvalidMessage, Message, Step, parse
+from handler.strict_json import encode
 from tests.factories import IMAGES, MIB, TARGET, body, fields, largest_messages
 
 SENT = "1700000000000"
@@ -20,7 +21,7 @@ def understood(text: str) -> Message:
 
 
 def reason(text: object, sent: object = SENT) -> str:
-    """Give the reason for a refusal."""
+    """Return the reason for a refusal."""
     with pytest.raises(InvalidMessage) as caught:
         parse("m", sent, text)
     said = str(caught.value)
@@ -84,16 +85,10 @@ def test_unknown_fields_and_a_long_stack_are_kept_as_they_came() -> None:
         ("chunk is done", "not a JSON object"),
         ("", "not a JSON object"),
         ("\ufeff{}", "not a JSON object"),
+        (json.dumps(body("mosaic", "FINISHED")), "not a JSON object: it is a string that holds JSON, encoded more than once"),
         ('{"jobId": "j", "stage": "chunk", "status": "STARTED", "n": NaN}', "NaN is not JSON"),
-        ('{"jobId": "j", "stage": "chunk", "status": "STARTED", "n": -Infinity}', "-Infinity is not JSON"),
-        ('{"jobId": "j", "stage": "chunk", "status": "STARTED", "n": 1e999}', "too large for a double"),
-        ('{"jobId": "j", "stage": "chunk", "status": "STARTED", "n": ' + "9" * 400 + "}", "too large for a double"),
-        ('{"jobId": "j", "stage": "chunk", "status": "STARTED", "n": ' + "9" * 9_000 + "}", "too large for a double"),
         ('{"jobId": "j", "stage": "chunk", "stage": "mosaic", "status": "STARTED"}', "a key stands twice"),
         ('{"jobId": "j", "x": {"a": 1, "a": 2}, "stage": "chunk", "status": "STARTED"}', "a key stands twice"),
-        ('{"jobId": "j", "stage": "chunk", "status": "STARTED", "x": ' + "[" * 101 + "]" * 101 + "}", "nested too deep"),
-        ("[" * 100_000 + "]" * 100_000, "nested too deep"),
-        ('{"a":' * 100_000, "not a JSON object"),
         ('{"jobId": "j", "stage": "tile", "status": "STARTED"}', 'unknown stage or status: "tile", "STARTED"'),
         ('{"jobId": "j", "stage": "chunk", "status": "started"}', "unknown stage or status"),
         ('{"jobId": "j", "stage": "COMPLETE", "status": "SUCCESS"}', "unknown stage or status"),
@@ -244,16 +239,6 @@ def test_what_only_looks_like_an_envelope_is_none(nothing: dict[str, Any]) -> No
     assert reason(json.dumps(nothing)) == "jobId is missing"
 
 
-@pytest.mark.parametrize("times", [1, 2, 3])
-@pytest.mark.parametrize("text", [body("mosaic", "FINISHED"), '  {"jobId": "j"}', "{not even JSON}"])
-def test_a_message_that_is_encoded_more_than_once_is_told_so(text: str, times: int) -> None:
-    for _ in range(times):
-        text = json.dumps(text)
-    said = reason(text)
-    assert "encoded more than once" in said
-    assert "send the object itself" in said
-
-
 def test_a_target_or_images_of_another_message_are_its_own_business() -> None:
     assert understood(body("mosaic", "STARTED", target="/mnt", images=3)).event.fields["images"] == 3
 
@@ -345,7 +330,7 @@ def test_a_megabyte_of_poison_is_settled_in_no_time(piece: str) -> None:
 # Sizes and encodings
 
 
-def test_no_message_that_sqs_takes_is_refused_or_cut_for_its_size() -> None:
+def test_no_message_that_sqs_takes_is_refused_or_truncated_for_its_size() -> None:
     for text, own in largest_messages():
         assert len(text.encode()) == MIB
         assert understood(text).event.fields == own
@@ -385,37 +370,10 @@ def test_what_sqs_could_never_have_sent_and_no_object_could_hold_is_refused(text
         "catalog",
     ],
 )
-def test_a_field_with_one_of_our_names_is_dropped(name: str) -> None:
+def test_a_reserved_field_is_dropped(name: str) -> None:
     text = json.dumps({name: "theirs", "jobId": "j", **fields("chunk", "FAILED", deep={name: 1})})
-    # only where it would stand in our place
+    # only where it would take the place of the object's own
     assert understood(text).event.fields == fields("chunk", "FAILED", deep={name: 1})
-
-
-SURROGATES = ["\\ud800", "\\uDFFF", "a\\udc80b", "\\ude00\\ud83d", "\ud800", "\\ud800\udc00"]
-
-
-@pytest.mark.parametrize("written", SURROGATES)
-def test_a_lone_surrogate_is_the_replacement_character(written: str) -> None:
-    text = '{"jobId":"j","stage":"chunk","status":"FAILED","error":"S","list":["S",{"in S":["S"]}],"key S":1}'
-    found = understood(text.replace("S", written)).event.fields
-    # it can be written as UTF-8, and any other reader can read it
-    shown = found["error"]
-    assert found == fields("chunk", "FAILED", error=shown, list=[shown, {f"in {shown}": [shown]}]) | {
-        f"key {shown}": 1
-    }
-    assert "\ufffd" in shown
-    assert json.loads(encode(found).decode()) == found
-    assert b"\\u" not in encode(found)
-
-
-def test_a_surrogate_pair_is_the_character_that_it_stands_for() -> None:
-    text = '{"jobId":"j","stage":"chunk","status":"FAILED","error":"\\ud83d\\ude00 \\\\ud800"}'
-    assert understood(text).event.fields["error"] == "\U0001f600 \\ud800"
-
-
-def test_keys_that_lone_surrogates_made_differ_are_one_and_the_last_counts() -> None:
-    text = '{"jobId":"j","stage":"chunk","status":"STARTED","\\ud800":1,"\\udfff":2,"\\ufffd":3}'
-    assert understood(text).event.fields == fields("chunk", "STARTED") | {"\ufffd": 3}
 
 
 def test_a_lone_surrogate_in_a_recovered_text_or_a_refused_job_id_is_replaced_too() -> None:
