@@ -21,7 +21,7 @@ from urllib3.util import Retry
 from handler.catalog_entry import CatalogState, Notification
 from handler.deadline import Deadline, Reserve
 from handler.outcomes import CatalogDown, CatalogError, CatalogTimeout, CatalogUnavailable, OutOfTime
-from handler.redaction import without_token
+from handler.redaction import redact
 from handler.tokens import Token
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Catalog:
         kind = CatalogDown if answer.status in _DOWN else CatalogError
         if answer.status in _UNAVAILABLE:
             kind = CatalogUnavailable
-        text = without_token(answer.text, token)  # before it is cut: that may leave half of the token
+        text = redact(answer.text, token)  # before it is cut: that may leave half of the token
         raise kind(f"HTTP {answer.status}: {text}"[:_ERROR_CHARACTERS], answer.retry_after)
 
     def _post(self, notification: Notification, token: str, deadline: Deadline) -> _Answer:

@@ -1,9 +1,9 @@
-"""Name what other services of AWS put on a queue around a message, or in its place (pure)."""
+"""Recognise what other AWS services put around a message, or on the queue in its place (pure)."""
 
 from collections.abc import Mapping
 from typing import Any
 
-# What the body is, and what is to be done.
+# What the body is, and what to do.
 _SNS = "an SNS {type}: turn on raw message delivery for the queue's subscription"
 _EVENTBRIDGE = (
     "an EventBridge envelope: have the rule's target send the event's detail alone (InputPath $.detail)"
@@ -15,14 +15,11 @@ _RECORDS = "an AWS event (Records): send the tiler's messages alone"
 
 
 def envelope_of(fields: Mapping[str, Any]) -> str | None:
-    """Say what a JSON object is that is no message itself, and what to do; None if it is nothing known.
+    """Return what a JSON object without a jobId is, and what to do; None if it is nothing known.
 
     SNS: https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html
     EventBridge: https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html
     S3: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
-
-    Args:
-        fields: what the body holds.
     """
     kind = fields.get("Type")
     if "Message" in fields and kind == "Notification":
@@ -38,4 +35,4 @@ def envelope_of(fields: Mapping[str, Any]) -> str | None:
         return None
     first = records[0] if records and isinstance(records[0], dict) else {}
     sources = {"aws:s3": _S3, "aws:sqs": _SQS}
-    return next((said for source, said in sources.items() if first.get("eventSource") == source), _RECORDS)
+    return next((text for source, text in sources.items() if first.get("eventSource") == source), _RECORDS)

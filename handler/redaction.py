@@ -1,10 +1,11 @@
-"""Keep the catalog's token out of what is shown of its answers (pure).
+"""Keep the catalog's token out of its answers as they are logged and stored (pure).
 
-An answer that repeats the request (a debug page, an error that quotes the header) holds the token, written as
-JSON, a URL or HTML write it, or one in another. It is read as each of these would read it, for as long as
-that changes anything; where the token can be read in it, nothing of it is shown.
+An answer that repeats the request (a debug page, an error that quotes the header) holds the token, perhaps
+escaped as in JSON, a URL or HTML, or in several of these at once. So the answer is decoded again and again,
+until that changes nothing; if any of these texts holds the token, or the token in base64, nothing of the
+answer is shown.
 
-Out of scope: a token in pieces (with tags, blanks or line breaks in it), and any other code.
+Not covered: a token in pieces (with tags, blanks or line breaks in it), and any other encoding.
 """
 
 import base64
@@ -15,25 +16,22 @@ from collections.abc import Iterator
 WITHHELD = "(withheld: the token is in it)"
 UNREADABLE = "(withheld: it can't be searched for the token)"
 
-_ROUNDS = 5  # of all decodings: what is still encoded then was made to be so
-_BEGINNING = 16  # characters of a token that are enough to know it by
-_LEAST = 6  # of these, where a text breaks off, and
-_REST = 16  # characters of an escape that broke off with it
+_MAX_ROUNDS = 5  # of all decodings; a text that is still encoded then was made to be so
+_PREFIX_LENGTH = 16  # characters of a token that are enough to recognise it
+_MIN_LENGTH = 6  # of these, where a text breaks off
+_MAX_ESCAPE = 16  # characters of an escape that breaks off after them
 
-# A backslash goes with all its repetitions: JSON in JSON doubles them at each level.
+# A backslash with all its repetitions: JSON in JSON doubles them at each level.
 _BACKSLASH = re.compile(r"\\+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2}))?")
 _PERCENT = re.compile(r"%([0-9A-Fa-f]{2})")
 
 
-def without_token(text: str, token: str) -> str:
-    """Give a text, or, where a token can be read in it, nothing of it.
+def redact(text: str, token: str) -> str:
+    """Return a text as it is, or WITHHELD if a token can be read in it; UNREADABLE if it can't be searched.
 
-    The time it takes is proportional to the text's length, whatever is in it.
-
-    Args:
-        text: the text, before it is cut anywhere: a cut may leave half of the token. Where the text itself
-            broke off, at its end, some of the token is enough.
-        token: the token; none is in any text if it is empty.
+    An empty token is in no text.
+    The text must not have been truncated before: that may leave half of the token. A text that itself broke
+    off is withheld if it ends with a part of the token. The time is proportional to the text's length.
     """
     if not token:
         return text
@@ -41,21 +39,21 @@ def without_token(text: str, token: str) -> str:
         readings, (*_, decoded) = list(_readings(text)), _readings(token)
     except ValueError:  # from here, or from html.unescape: a number of thousands of digits
         return UNREADABLE
-    beginnings = {token[:_BEGINNING], decoded[:_BEGINNING]}
-    wanted = beginnings.union(_in_base64(token))
+    prefixes = {token[:_PREFIX_LENGTH], decoded[:_PREFIX_LENGTH]}
+    wanted = prefixes.union(_in_base64(token))
     if any(form in reading for reading in readings for form in wanted):
         return WITHHELD
-    # Of the first reading and the last, for the ends of the others are half decoded.
-    if any(_breaks_off_in(reading, form) for reading in (text, readings[-1]) for form in beginnings):
+    # The first reading and the last one: the ends of the others are half decoded.
+    if any(_ends_in(reading, prefix) for reading in (text, readings[-1]) for prefix in prefixes):
         return WITHHELD
     return text
 
 
 def _readings(text: str) -> Iterator[str]:
-    """Give a text as it is, and after each decoding, until there is nothing left to decode."""
-    text = text.replace("\0", "")  # every other byte of UTF-16 that was taken for UTF-8
+    """Yield a text as it is, and after each decoding, until there is nothing left to decode."""
+    text = text.replace("\0", "")  # every other byte of UTF-16 that was read as UTF-8
     yield text
-    for _ in range(_ROUNDS):
+    for _ in range(_MAX_ROUNDS):
         before = text
         yield (text := html.unescape(text))
         yield (text := _PERCENT.sub(_character, text))
@@ -66,24 +64,24 @@ def _readings(text: str) -> Iterator[str]:
 
 
 def _character(escape: re.Match[str]) -> str:
-    """Give the character that an escape's digits name; a backslash without digits is none."""
+    """Return the character that an escape's digits name; nothing for a backslash without digits."""
     return chr(int(escape[escape.lastindex], 16)) if escape.lastindex else ""
 
 
 def _in_base64(token: str) -> Iterator[str]:
-    """Give what of a token's base64 is the same whatever stands around it, for its three alignments."""
+    """Yield the part of a token's base64 that does not depend on the text around it, for each alignment."""
     for offset, start in enumerate((0, 2, 3)):
         whole = bytes(offset) + token.encode()
         text = base64.b64encode(whole)[start : len(whole) * 8 // 6].decode()
-        if len(text) >= _LEAST:  # less is there by chance
+        if len(text) >= _MIN_LENGTH:  # a shorter one may be there by chance
             yield text
             yield text.translate(str.maketrans("+/", "-_"))
 
 
-def _breaks_off_in(text: str, beginning: str) -> bool:
-    """Tell whether a text ends in a token's beginning, and perhaps half of an escape."""
+def _ends_in(text: str, prefix: str) -> bool:
+    """Return whether a text ends with a part of a token's prefix, and perhaps a part of an escape."""
     return any(
-        text.endswith(beginning[:length], 0, len(text) - rest)
-        for length in range(_LEAST, len(beginning) + 1)
-        for rest in range(min(_REST, len(text)) + 1)
+        text.endswith(prefix[:length], 0, len(text) - rest)
+        for length in range(_MIN_LENGTH, len(prefix) + 1)
+        for rest in range(min(_MAX_ESCAPE, len(text)) + 1)
     )

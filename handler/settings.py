@@ -1,4 +1,4 @@
-"""What the function is told by its environment: read once, validated together."""
+"""The function's settings, read from its environment once and validated together."""
 
 import ipaddress
 import re
@@ -14,7 +14,7 @@ from handler.tokens import SENDABLE
 DEFAULT_CATALOG_URL = "https://api.openaerialmap.org"
 DEBUG_NAMESPACE = "oam:publisher"
 
-_BUCKET = re.compile(r"|[A-Za-z0-9._-]{3,255}|arn:aws[a-z-]*:s3\S*")  # empty is "not set"
+_BUCKET = re.compile(r"|[A-Za-z0-9._-]{3,255}|arn:aws[a-z-]*:s3\S*")  # empty: not set
 # One part of a host's name. botocore takes no underscore; DNS, requests and Docker's networks do.
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _AWS_LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
@@ -30,26 +30,20 @@ class Settings:
     """The function's settings."""
 
     region: str  # the AWS region
-    endpoint_url: str | None  # a server to use in place of AWS, if any
+    endpoint_url: str | None  # a server to use in place of AWS
     bucket: str  # the bucket of the status objects
-    prefix: str  # what their keys begin with
+    prefix: str  # the beginning of their keys
     catalog_url: str  # the base URL of the OAM catalog
-    token: str = field(repr=False)  # the catalog's bearer token, if it is given as it is
+    token: str = field(repr=False)  # the catalog's bearer token; empty if it is not set
     queue_url: str | None  # the queue that the messages come from, for their back-off
-    token_secret: str | None  # else the ARN of the secret that holds it
+    token_secret: str | None  # the ARN of the secret that holds the token
     mock_catalog: bool  # whether to send nothing to the catalog
-    tiles_base: str | None  # what replaces scheme, host and bucket of an S3 target, if anything
+    tiles_base: str | None  # replaces scheme, host and bucket of an S3 target
     debug: bool  # whether to log at DEBUG
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Read the settings.
-
-    Args:
-        environ: the environment's variables.
-
-    Returns:
-        The settings.
+    """Return the settings that the environment's variables give.
 
     Raises:
         SettingsError: when anything is missing or wrong.
@@ -67,16 +61,16 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         token_secret=values["OAM_API_TOKEN_SECRET_ARN"] or None,
         mock_catalog=values["MOCK_OAM_API"].lower() == "true",
         tiles_base=values["OAM_TILES_URL"].rstrip("/") or None,
-        debug=_is_debugged(values["DEBUG"]),
+        debug=_is_debug(values["DEBUG"]),
     )
-    problems = _problems_of_ours(settings, values["MOCK_OAM_API"]) + _problems_of_libraries(environ)
+    problems = _own_problems(settings, values["MOCK_OAM_API"]) + _library_problems(environ)
     if problems:
         raise SettingsError("The settings are incomplete or wrong: " + "; ".join(problems) + ".")
     return settings
 
 
-def _problems_of_ours(settings: Settings, mocking: str) -> list[str]:
-    """Say what is wrong with the project's own variables and the region."""
+def _own_problems(settings: Settings, mocking: str) -> list[str]:
+    """Return what is wrong with the project's own variables and the region."""
     wrong = {
         "AWS_DEFAULT_REGION is not set": not settings.region,
         "OAM_STATUS_BUCKET is not set": not settings.bucket,
@@ -106,10 +100,10 @@ def _problems_of_ours(settings: Settings, mocking: str) -> list[str]:
     return [problem for problem, holds in wrong.items() if holds]
 
 
-def _problems_of_libraries(environ: Mapping[str, str]) -> list[str]:
-    """Say what is wrong with the variables that botocore and requests read themselves.
+def _library_problems(environ: Mapping[str, str]) -> list[str]:
+    """Return what is wrong with the variables that botocore and requests read themselves.
 
-    They take them as they are, white space included, and complain, if at all, when they first need them.
+    They use them unchanged, white space included, and raise, if at all, when they first need them.
     """
     problems = [
         f"{name} is not an http(s):// URL without user, query and fragment"
@@ -118,20 +112,20 @@ def _problems_of_libraries(environ: Mapping[str, str]) -> list[str]:
     ]
     if environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() not in {"", "true", "false"}:
         problems.append("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is neither true nor false")
-    botocores = "AWS_CA_BUNDLE" if "AWS_CA_BUNDLE" in environ else "REQUESTS_CA_BUNDLE"
+    of_botocore = "AWS_CA_BUNDLE" if "AWS_CA_BUNDLE" in environ else "REQUESTS_CA_BUNDLE"
     for name in _BUNDLES:
         path = environ.get(name, "")
-        # botocore takes no directory; and it takes "" for a path, which requests takes for nothing.
-        usable = _is_ca_bundle(path) or (name != botocores and (not path or Path(path).is_dir()))
+        # botocore takes no directory, and takes "" for a path; requests ignores "".
+        usable = _is_ca_bundle(path) or (name != of_botocore and (not path or Path(path).is_dir()))
         if name in environ and not usable:
             problems.append(f"{name} is not a readable bundle of CA certificates")
     return problems
 
 
 def _endpoints(environ: Mapping[str, str]) -> dict[str, str]:
-    """Give the endpoints that botocore will see.
+    """Return the endpoints that botocore reads: of all services, for it makes a client of its own.
 
-    Those of all services: beside our own clients' it makes one for the credentials of a role (STS).
+    That one gets the credentials of a role from STS.
     https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
     """
     if environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
@@ -140,7 +134,7 @@ def _endpoints(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_ca_bundle(path: str) -> bool:
-    """Tell whether a file's certificates can be loaded: the one look that settings take outside `environ`."""
+    """Return whether a file's certificates can be loaded: the only check outside the environment."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
     except (OSError, ValueError):  # no such file, no certificate in it; a NUL in the path
@@ -166,9 +160,9 @@ def _is_base_url(url: str, label: re.Pattern[str] = _LABEL) -> bool:
 
 
 def _ascii_host(url: str) -> str:
-    """Give a URL's host, with its port left out, as DNS is asked for it."""
+    """Return a URL's host without its port, as DNS is asked for it."""
     if not url.isascii():
-        # Late: it is a tenth of a cold start. requests itself, since it has rules of its own (IDNA 2008).
+        # Late: it is a tenth of a cold start. requests itself, for it has rules of its own (IDNA 2008).
         from requests import Request  # noqa: PLC0415
 
         url = Request("POST", url).prepare().url or ""
@@ -176,7 +170,7 @@ def _ascii_host(url: str) -> str:
 
 
 def _is_host(host: str, label: re.Pattern[str]) -> bool:
-    """Tell whether a host can be one: an address, or a name by the rules of DNS (RFC 1035, 2.3.4)."""
+    """Return whether a host is an address, or a name by the rules of DNS (RFC 1035, 2.3.4)."""
     if host.startswith("["):
         return host.endswith("]") and _is_address(host[1:-1], ipaddress.IPv6Address)
     name = host.removesuffix(".")
@@ -194,12 +188,15 @@ def _is_address(text: str, kind: type[ipaddress.IPv4Address | ipaddress.IPv6Addr
     return True
 
 
-def _is_debugged(patterns: str) -> bool:
-    """Read DEBUG as the older system's `debug` package did: a list of patterns, a leading - excludes."""
-    debugged = False
+def _is_debug(patterns: str) -> bool:
+    """Return what DEBUG says, read as the legacy system's `debug` package did.
+
+    It is a list of patterns; one with a leading - excludes.
+    """
+    is_debug = False
     for pattern in re.split(r"[\s,]+", patterns):
         if re.fullmatch(re.escape(pattern.removeprefix("-")).replace(r"\*", ".*"), DEBUG_NAMESPACE):
             if pattern.startswith("-"):
                 return False
-            debugged = True
-    return debugged
+            is_debug = True
+    return is_debug

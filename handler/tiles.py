@@ -8,14 +8,14 @@ from urllib.parse import quote
 # (https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html); the rest is for the scheme.
 MAX_TARGET_BYTES = 1_100
 
-# Spark writes s3n:// and s3a:// for what everybody else calls s3://. The key is all that follows,
-# `?` and `#` included: to S3 they are ordinary characters.
+# Spark writes s3n:// and s3a:// for s3://. All that follows the bucket is the key, with `?` and `#`: S3 takes
+# them for ordinary characters.
 _S3_TARGET = re.compile(
     r"s3[na]?://(?P<bucket>(?!\.+(?:/|$))[A-Za-z0-9._-]+)(?:/(?P<key>.*))?", re.IGNORECASE
 )
 
-# The bucket names that can be part of a host name, as botocore has it (`check_dns_name`): its labels have no
-# other characters, DNS knows no case, and the certificate of *.s3.amazonaws.com covers one label only. Old
+# The bucket names that can be part of a host name, by botocore's rule (`check_dns_name`): a label has no
+# other characters, DNS ignores case, and the certificate of *.s3.amazonaws.com covers one label only. Old
 # buckets of us-east-1 have other names
 # (https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html).
 _HOST_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
@@ -23,15 +23,12 @@ _HTTP_TARGET = re.compile(r"https?://[^\s/?#]+\S*", re.IGNORECASE)
 
 
 def tiles_url(target: object, tiles_base: str | None = None) -> str | None:
-    """Give the URL below which a job's tiles are served.
+    """Return the URL below which a job's tiles are served; None if no tiles can be fetched from its target.
 
     Args:
-        target: what the tiler says it wrote to, for instance `s3://oam-tiles/test-job`.
-        tiles_base: what to put in place of scheme, host and bucket of an S3 target (a CDN), without a
-            trailing slash.
-
-    Returns:
-        The URL without a trailing slash, or None if nobody could fetch tiles from this target.
+        target: where the tiler wrote to, for instance `s3://oam-tiles/test-job`.
+        tiles_base: replaces scheme, host and bucket of an S3 target (a CDN); without a trailing slash, as
+            the result.
     """
     if not isinstance(target, str) or not target.isprintable() or len(target.encode()) > MAX_TARGET_BYTES:
         return None
@@ -52,14 +49,9 @@ def tiles_url(target: object, tiles_base: str | None = None) -> str | None:
 
 
 def tile_json(job_id: str, url: str) -> dict[str, Any]:
-    """Describe a finished job's tiles (https://github.com/mapbox/tilejson-spec/tree/master/2.1.0).
+    """Return a finished job's TileJSON (https://github.com/mapbox/tilejson-spec/tree/master/2.1.0).
 
-    Args:
-        job_id: the job.
-        url: where its tiles are, as `tiles_url` gives it.
-
-    Returns:
-        A TileJSON 2.1.0 object; its only `tiles` entry is the URI under which the catalog knows the job.
+    `url` is what `tiles_url` returns. The only `tiles` entry is the URI by which the catalog knows the job.
     """
     return {
         "tilejson": "2.1.0",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
 from handler.messages import STEPS, Step
-from handler.status_store import READ_LIMIT
+from handler.status_store import MAX_STORED_BYTES
 from local.text import printable
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _read(s3: "S3Client", bucket: str, key: str, job_id: str) -> Found:
     try:
         answer = s3.get_object(Bucket=bucket, Key=key)
         with closing(answer["Body"]) as stream:
-            if answer["ContentLength"] > READ_LIMIT:
+            if answer["ContentLength"] > MAX_STORED_BYTES:
                 return Found(
                     key, job_id, None, f"longer than any status object: {answer['ContentLength']:,} bytes"
                 )

@@ -2,7 +2,7 @@
 
 import json
 
-from handler.job_status import iso
+from handler.status_object import iso
 
 
 def printable(text: str, length: int = 120) -> str:

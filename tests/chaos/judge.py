@@ -103,9 +103,9 @@ class Judge:
     def _judge_job(self, job: Job) -> None:
         truth = dict(self._truth[job.job_id])
         versions = self._run.s3.versions.get(f"{self._prefix}{job.job_id}-status.json", [])
-        older = self._older(versions)
-        if older:
-            truth[model.OLDER_SYSTEM] = older
+        legacy = self._legacy(versions)
+        if legacy:
+            truth[model.LEGACY] = legacy
         known: list[frozenset[str]] = []  # the history of each version
         previous: Version | None = None
         for version in versions:
@@ -119,20 +119,20 @@ class Judge:
             previous = version
         self._judge_end(job, versions, known, truth)
 
-    def _older(self, versions: list[Version]) -> Sent | None:
-        """Give what an object that the older system had written says."""
+    def _legacy(self, versions: list[Version]) -> Sent | None:
+        """Return what an object that the legacy system had written says."""
         if not versions or versions[0].writer != BEFORE:
             return None
         try:
             fields = json.loads(versions[0].body)
-            older = Sent(
-                model.OLDER_SYSTEM,
+            legacy = Sent(
+                model.LEGACY,
                 versions[0].modified * 1000,
                 {name: value for name, value in fields.items() if name != "jobId"},
             )
         except (ValueError, AttributeError):
             return None
-        return older if older.fields.get("status") != "PENDING" else None
+        return legacy if legacy.fields.get("status") != "PENDING" else None
 
     def _decoded(self, job: Job, version: Version) -> dict[str, Any] | None:
         """Read an object as strictly as the API does."""
@@ -206,9 +206,9 @@ class Judge:
             )
         ours = ("messageId", "sentAt", "droppedBefore")
         fields = {name: value for name, value in entry.items() if name not in ours}
-        sent = {name: value for name, value in message.fields.items() if name not in model.OURS}
+        sent = {name: value for name, value in message.fields.items() if name not in model.RESERVED}
         bare = {"stage": sent["stage"], "status": sent["status"]}
-        short = model.is_same_or_cut(sent, fields) or fields in (bare, model.essence(sent))
+        short = model.is_same_or_truncated(sent, fields) or fields in (bare, model.identifying_fields(sent))
         if fields != sent and not (full and short):
             self._find("differs", job.job_id, f"{where}{message.message_id}: its fields are not as sent")
 

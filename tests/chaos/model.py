@@ -16,12 +16,12 @@ STEPS = (
 )
 SUCCESS = STEPS.index(("mosaic", "FINISHED"))
 
-OLDER_SYSTEM = "older-system"  # the messageId that stands for an object of the older system
+LEGACY = "older-system"  # the messageId that stands for an object of the legacy system
 HISTORY = 256  # entries of a history, at the most
 OBJECT_BYTES = 4 * 1024 * 1024  # an object stays under it
 
-# What is ours in an object; a message's fields of these names are not kept.
-OURS = frozenset(
+# What an object adds; a message's fields of these names are not kept.
+RESERVED = frozenset(
     ("messageId", "sentAt", "attempt", "updatedAt", "history", "catalog", "tileJson", "droppedBefore")
 )
 
@@ -71,12 +71,12 @@ def decides(ordered: Sequence[Sent]) -> Sent:
     finished = [message for message in ordered if message.step == SUCCESS]
     if finished:
         # The newest thing that was said, by the message that said it first. Whatever a message says, the
-        # older system's object is not it.
-        ours = [message for message in finished if message.message_id != OLDER_SYSTEM]
+        # legacy system's object is not it.
+        sent = [message for message in finished if message.message_id != LEGACY]
         new = [
             message
-            for number, message in enumerate(ours)
-            if not any(is_repeat(message, earlier) for earlier in ours[:number])
+            for number, message in enumerate(sent)
+            if not any(is_repeat(message, earlier) for earlier in sent[:number])
         ]
         return (new or finished)[-1]
     last = attempts(ordered)[-1]
@@ -122,10 +122,10 @@ def view(job_id: str, ordered: Sequence[Sent], written: Mapping[str, Mapping[str
     Args:
         job_id: the job.
         ordered: the messages of its history.
-        written: the history's entries by messageId, whose long texts may have been cut.
+        written: the history's entries by messageId, whose long texts may have been truncated.
     """
     decider = decides(ordered)
-    top = {name: value for name, value in written[decider.message_id].items() if name not in OURS}
+    top = {name: value for name, value in written[decider.message_id].items() if name not in RESERVED}
     if decider.step == SUCCESS:
         top |= {
             "stage": "COMPLETE",
@@ -146,18 +146,18 @@ def view(job_id: str, ordered: Sequence[Sent], written: Mapping[str, Mapping[str
     }
 
 
-def essence(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """What an entry keeps longest: its step, and where a finished mosaic is and of what."""
+def identifying_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What an entry keeps longest: its step, and the target and images of a finished mosaic."""
     names = ["stage", "status"] + (["target", "images"] if "images" in fields else [])
     return {name: fields[name] for name in names if name in fields}
 
 
-def is_same_or_cut(sent: Any, written: Any) -> bool:
-    """Whether a field stands as it was sent, but for long texts that were cut."""
+def is_same_or_truncated(sent: Any, written: Any) -> bool:
+    """Whether a field stands as it was sent, but for long texts that were truncated."""
     if isinstance(sent, str) and isinstance(written, str) and len(sent) > 1000:
         return sent == written or (len(written) <= 1000 and sent.startswith(written[:-1]))
     if isinstance(sent, dict) and isinstance(written, dict):
-        return sent.keys() == written.keys() and all(is_same_or_cut(sent[k], written[k]) for k in sent)
+        return sent.keys() == written.keys() and all(is_same_or_truncated(sent[k], written[k]) for k in sent)
     if isinstance(sent, list) and isinstance(written, list):
-        return len(sent) == len(written) and all(map(is_same_or_cut, sent, written))
+        return len(sent) == len(written) and all(map(is_same_or_truncated, sent, written))
     return type(sent) is type(written) and bool(sent == written)

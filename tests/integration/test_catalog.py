@@ -296,7 +296,7 @@ def test_an_answer_that_is_not_going_to_be_shown_is_not_searched(
         searched.append(text)
         return text
 
-    monkeypatch.setattr("handler.catalog.without_token", search)
+    monkeypatch.setattr("handler.catalog.redact", search)
     server.answers += [Answer(201, b"made"), Answer(400, b"no")]
     client(server.url).notify(SAID, in_seconds(20))
     assert failure(client(server.url)) == "HTTP 400: no"

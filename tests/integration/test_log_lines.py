@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from handler.log import LONGEST_LINE
+from handler.log import MAX_LINE_BYTES
 from tests.factories import body, record
 from tests.integration.test_app import Function, catalog, function  # noqa: F401 (fixtures)
 
@@ -35,7 +35,7 @@ def test_a_body_of_1_mib_at_debug_is_a_line_that_cloudwatch_takes(
     assert (line["message_id"], line["level"]) == ("m", "DEBUG")
     assert line["body"].startswith(text[:20_000])
     assert line["body"].endswith(f"... ({len(text):,} characters)")
-    assert LONGEST_LINE * 0.95 < longest(function) <= LONGEST_LINE
+    assert MAX_LINE_BYTES * 0.95 < longest(function) <= MAX_LINE_BYTES
 
 
 def test_a_job_of_10_000_messages_is_a_line_that_cloudwatch_takes(function: Function) -> None:  # noqa: F811
@@ -43,7 +43,7 @@ def test_a_job_of_10_000_messages_is_a_line_that_cloudwatch_takes(function: Func
     assert function.invoke(*records, milliseconds=60_000) == []
     (line,) = function.logged("Job status published")
     assert str(uuid.UUID(int=5_000)) in line["message_id"]
-    assert longest(function) <= LONGEST_LINE
+    assert longest(function) <= MAX_LINE_BYTES
 
 
 def test_the_largest_mocked_notification_is_a_line_that_cloudwatch_takes(
@@ -55,4 +55,4 @@ def test_the_largest_mocked_notification_is_a_line_that_cloudwatch_takes(
     assert function.invoke(record(body("mosaic", "FINISHED", images=images))) == []
     (line,) = function.logged("Catalog notification not sent: mocked")
     assert images[3_000] in line["payload"]
-    assert longest(function) <= LONGEST_LINE
+    assert longest(function) <= MAX_LINE_BYTES

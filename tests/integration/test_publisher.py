@@ -538,7 +538,7 @@ def test_an_object_that_an_editor_saved_keeps_its_history_and_its_success(
     assert not replaced(capsys.readouterr().out)
 
 
-def test_an_object_of_the_older_system_becomes_the_first_entry(stage: Stage) -> None:
+def test_an_object_of_the_legacy_system_becomes_the_first_entry(stage: Stage) -> None:
     stage.aws.put(
         "status/test-job-status.json", b'{"jobId":"test-job","stage":"chunk","status":"FAILED","error":"e"}'
     )
@@ -682,7 +682,7 @@ def test_a_lost_answer_to_the_claim_does_not_leave_the_claim_behind_when_the_cir
     assert len(stage.posts) == 1
 
 
-def test_the_older_systems_success_does_not_keep_its_message_from_the_catalog(stage: Stage) -> None:
+def test_the_legacy_systems_success_does_not_keep_its_message_from_the_catalog(stage: Stage) -> None:
     """That worker wrote SUCCESS, with all that the message said, before it asked the catalog."""
     message = finished("done", -5_000)
     older = dict(message.fields) | {"jobId": "test-job", "stage": "COMPLETE", "status": "SUCCESS"}

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from handler.job_status import JobStatus, fold, to_json
-from handler.status_store import READ_LIMIT
+from handler.job_status import JobStatus, fold
+from handler.status_object import to_json
+from handler.status_store import MAX_STORED_BYTES
 from local.embedded import BUCKET, PREFIX
 from local.jobs import find_jobs
 from local.start import _JobReporter
@@ -35,7 +36,7 @@ FOREIGN = {
     "not UTF-8": (GOOD.replace(b"good", b"g\xff\xfed"), "not UTF-8"),
     "UTF-16": (GOOD.decode().encode("utf-16"), "not UTF-8"),
     "too deep": (b"[" * 200_000, "not JSON: maximum recursion depth"),
-    "too long": (b" " * (READ_LIMIT + 1), "longer than any status object"),
+    "too long": (b" " * (MAX_STORED_BYTES + 1), "longer than any status object"),
 }
 
 

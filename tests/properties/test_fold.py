@@ -269,13 +269,13 @@ def test_the_object_stays_under_its_limit_whatever_the_messages_hold(
             assert len(body) < 24_000
             assert deciding(read(body, 0)) == deciding(status)
             status = read(body, 0)
-            # AND stays as it is when its messages come again, unless a success had to give way to the size:
+            # AND stays as it is when its messages come again, unless a success was shortened for the size:
             # of two bounds at once it is the smaller history that is left after a second write
             if all(
                 "target" in event.fields for event in status.history if event.step is Step.MOSAIC_FINISHED
             ):
                 assert to_json("job", fold(status, found[: found.index(some) + 1])) == body
-    # AND no more gave way than what is not needed: which messages there are is still known
+    # AND no more was removed than what can be spared: which messages there are is still known
     assert len(json.loads(body)["history"]) == min(12, len(found))
 
 

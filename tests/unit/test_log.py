@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from handler.log import LONGEST_LINE, make_logger, set_debug, to_line
+from handler.log import MAX_LINE_BYTES, make_logger, set_debug, to_line
 
 IDS = [str(uuid.UUID(int=number)) for number in range(10_000)]
 
@@ -168,7 +168,7 @@ HEAD = {"level": "INFO", "message": "Job status published", "timestamp": "now", 
 def test_no_line_is_longer_than_cloudwatch_takes_and_most_of_it_is_there(long: dict[str, Any]) -> None:
     line = to_line(HEAD | long)
     assert line.isascii()
-    assert LONGEST_LINE * 0.95 < len(line) <= LONGEST_LINE < 262_144 - 26 - len("\n")
+    assert MAX_LINE_BYTES * 0.95 < len(line) <= MAX_LINE_BYTES < 262_144 - 26 - len("\n")
     found = json.loads(line)
     assert list(found) == list(HEAD | long)
     assert {name: found[name] for name in HEAD} == HEAD
@@ -202,5 +202,5 @@ def test_a_traceback_without_an_end_is_a_line_that_cloudwatch_takes(
     except RecursionError as error:
         make_logger(service).error("Message failed unexpectedly", exc_info=error)
     (line,) = capsys.readouterr().out.splitlines()
-    assert len(line) <= LONGEST_LINE
+    assert len(line) <= MAX_LINE_BYTES
     assert json.loads(line)["message"] == "Message failed unexpectedly"
