@@ -181,10 +181,11 @@ class _Body(io.BytesIO):
             OutOfTime: when it must not be sent any more.
         """
         with self._lock:
-            if self._is_cancelled or self._deadline.remaining() < 0:
+            piece = super().read(size)
+            if piece and (self._is_cancelled or self._deadline.remaining() < 0):
                 raise OutOfTime("too late to send it")
             self._is_sent = True
-        return super().read(size)
+            return piece
 
     def cancel(self) -> bool:
         """Keep it from being sent; return whether it was sent before."""
