@@ -206,6 +206,11 @@ def test_a_history_that_was_broken_by_hand_keeps_its_good_entries() -> None:
         assert [e.message_id for e in read(json.dumps(broken).encode(), 0).events] == ["m1"]
 
 
+def test_a_large_object_whose_every_entry_was_broken_by_hand_says_nothing() -> None:
+    large = {"history": [{"messageId": 3}], "stage": "chunk", "status": "FAILED", "error": "x" * 1_500_000}
+    assert read(json.dumps(large).encode(), 0) == JobStatus()
+
+
 def test_a_deciding_entry_that_was_broken_by_hand_does_not_fail_every_later_message() -> None:
     # GIVEN a history whose deciding entry is older than the newest 256, and was broken by hand
     events = [event("mosaic", "FAILED", 0), *(event("chunk", "FAILED", at) for at in range(1, 300))]
