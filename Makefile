@@ -53,12 +53,12 @@ events: setup ## Write events/*.json again
 
 .PHONY: check
 check: setup ## Check format, lint and types
-	@$(BIN)/ruff format --check --quiet . || { echo "make format mends this" >&2; exit 1; }
+	@$(BIN)/ruff format --check --quiet . || { echo "make format fixes this" >&2; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 
 .PHONY: format
-format: setup ## Format the code and mend what the linter can
+format: setup ## Format the code and fix what the linter can
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
 

@@ -122,7 +122,7 @@ class CatalogEntry:
         return self.expires_at is not None and self.expires_at > now and self.owner != owner
 
     def pending(self, notification: Notification, now: int) -> "CatalogEntry":
-        """Return the entry of a notification that nobody claims; what went wrong last time stays."""
+        """Return the entry of a notification without a claim; what went wrong last time stays."""
         if self.digest == notification.digest:
             return replace(self, expires_at=None, owner="")
         return CatalogEntry(CatalogState.PENDING, notification.uri, notification.digest, 0, iso(now))

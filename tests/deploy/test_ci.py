@@ -2,11 +2,11 @@
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests import processes
 from tests.deploy.translated import ROOT
 
 ALL = ["check", "scan", "validate-all", "test"]
@@ -21,9 +21,8 @@ class Checkout:
 
     def git(self, *arguments: str) -> str:
         command = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments]
-        return subprocess.run(
-            command, cwd=self.folder, check=True, capture_output=True, text=True, env=self.environment
-        ).stdout.strip()
+        done = processes.run(command, cwd=self.folder, check=True, env=self.environment, closed=False)
+        return done.stdout.strip()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -40,13 +39,9 @@ class Checkout:
 
     def ci(self, **more: str) -> list[str]:
         """Run CI; give the targets that it made."""
-        return subprocess.run(
-            [str(self.folder / ".ci" / "run")],
-            env=self.environment | more,
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.split()
+        command = [str(self.folder / ".ci" / "run")]
+        done = processes.run(command, cwd=self.folder, check=True, env=self.environment | more, closed=False)
+        return done.stdout.split()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from handler.deadline import Reserve
+from tests import processes
 from tests.bench.run import quota
 from tests.deploy.translated import TEMPLATE
 from tests.factories import body, record
@@ -132,14 +133,13 @@ class SlowS3(BaseHTTPRequestHandler):
 
 def run_under_quota(share: float, environment: dict[str, str], *arguments: int) -> dict[str, float]:
     """Run an invocation with a share of one CPU, as Lambda gives it."""
-    process = subprocess.Popen(
+    process = processes.start(
         [sys.executable, "-c", INVOCATION, *map(str, arguments)],
         env=environment,
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        text=True,
     )
     assert process.stdin
     assert process.stderr

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from handler.job_status import JobStatus, fold
 from handler.messages import MAX_OBJECT_BYTES, parse
 from handler.status_object import to_json
+from tests import processes
 from tests.conftest import Aws
 from tests.factories import MIB, NOON, body, event, record
 
@@ -32,14 +32,11 @@ print(json.dumps({"failed": len(failed), "kB": int(status["VmHWM"].split()[0])})
 
 def megabytes(records: list[dict[str, Any]], environment: dict[str, str]) -> float:
     """Invoke a function of its own with a batch; give its peak memory."""
-    done = subprocess.run(
+    done = processes.run(
         [sys.executable, "-c", INVOKE],
         input=json.dumps({"Records": records}),
         env=environment | {"MALLOC_ARENA_MAX": in_template(r'\n +MALLOC_ARENA_MAX: "(\d+)"\n')},
         cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=100,
         check=True,
     )
     found = json.loads(done.stderr.splitlines()[-1])
