@@ -53,7 +53,9 @@ def wire(settings: Settings) -> Batch:
         s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
     )
     client = functools.partial(boto3.session.Session(region_name=settings.region).client, config=config)
-    store = StatusStore(client("s3"), settings.bucket, settings.prefix)
+    s3 = client("s3")
+    s3.meta.events.register_last("before-call.s3", _send_at_once)
+    store = StatusStore(s3, settings.bucket, settings.prefix)
     # Made when they are needed first: most batches finish no job, and no message of them fails.
     catalog = functools.cache(
         functools.partial(_catalog, settings, functools.partial(client, "secretsmanager"))
@@ -63,6 +65,11 @@ def wire(settings: Settings) -> Batch:
     if settings.queue_url:
         queue = Queue(functools.cache(functools.partial(client, "sqs")), settings.queue_url, logger)
     return Batch(Publisher(store, notifier, settings.tiles_base, logger), queue, WORKERS, logger)
+
+
+def _send_at_once(params: dict[str, Any], **_: object) -> None:
+    """Remove a request's Expect header: for its answer botocore waits up to a second before the body."""
+    params["headers"].pop("Expect", None)
 
 
 def _catalog(

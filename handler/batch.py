@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from handler.deadline import Deadline
+from handler.deadline import Deadline, Reserve
 from handler.messages import Event, InvalidMessage, parse
 from handler.outcomes import Outcome, OutOfTime, Report, RetryLater
 from handler.publisher import Publisher
@@ -16,6 +16,8 @@ from handler.queue import Queue, backoff
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
+
+IDS_PER_LINE = 5_000  # of messages: more would not fit into a line of the log
 
 
 class Batch:
@@ -85,7 +87,10 @@ class Batch:
             pool.submit(self._publisher.publish, job_id, events, deadline): job_id
             for job_id, events in jobs.items()
         }
-        done, _ = wait(running, timeout=max(0.0, deadline.remaining()))
+        # What ends later is done twice, which does no harm; that its messages wait as long as they should is
+        # worth more.
+        seconds = deadline.remaining() - (Reserve.VISIBILITY if self._queue else 0)
+        done, _ = wait(running, timeout=max(0.0, seconds))
         pool.shutdown(wait=False, cancel_futures=True)
         for future, job_id in running.items():
             failure: BaseException | None = OutOfTime("the invocation's time was up before the job was done")
@@ -115,7 +120,8 @@ class Batch:
             lines[line].append(message_id)
             errors[line] = error
         for line, message_ids in lines.items():
-            self._log(errors[line], line[0], message_ids)
+            for start in range(0, len(message_ids), IDS_PER_LINE):
+                self._log(errors[line], line[0], message_ids[start : start + IDS_PER_LINE])
 
     def _log(self, error: Exception, job_id: str | None, message_ids: list[str]) -> None:
         if isinstance(error, InvalidMessage):

@@ -20,7 +20,14 @@ from urllib3.util import Retry
 
 from handler.catalog_entry import CatalogState, Notification
 from handler.deadline import Deadline, Reserve
-from handler.outcomes import CatalogDown, CatalogError, CatalogTimeout, CatalogUnavailable, OutOfTime
+from handler.outcomes import (
+    CatalogBusy,
+    CatalogDown,
+    CatalogError,
+    CatalogTimeout,
+    CatalogUnavailable,
+    OutOfTime,
+)
 from handler.redaction import redact
 from handler.tokens import Token
 
@@ -35,7 +42,7 @@ _UNAVAILABLE = frozenset({429, 503})
 # A server closes a connection that idles (Node after 5 s), which a frozen function does not notice.
 _IDLE_SECONDS = 2.0
 _ANSWER_BYTES = 65_536  # what is read of an answer
-_BODY_SECONDS = 0.2  # for as long as more of it comes
+_BODY_SECONDS = 0.5  # how long a body is waited for; it ends an answer that has no end
 _ERROR_CHARACTERS = 500  # what is kept of it
 
 _WORDS: dict[type[BaseException], str] = {
@@ -52,9 +59,18 @@ _WORDS: dict[type[BaseException], str] = {
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
+    """A catalog's answer, known when its headers are there; the body comes after that, or does not."""
+
     status: int
-    text: str
     retry_after: float  # in seconds
+    body: "Future[str]"
+
+    def text(self) -> str:
+        """Return what came of the body soon."""
+        try:
+            return self.body.result(_BODY_SECONDS)
+        except TimeoutError:
+            return "(no body in time)"
 
 
 class Catalog:
@@ -100,26 +116,30 @@ class Catalog:
         answer = self._post(notification, token, deadline)
         if answer.status == 401 and (newer := self._token(token, deadline)) != token:
             token, answer = newer, self._post(notification, newer, deadline)
+        text = answer.text()
         if 200 <= answer.status < 300:
             return
         kind = CatalogDown if answer.status in _DOWN else CatalogError
         if answer.status in _UNAVAILABLE:
-            kind = CatalogUnavailable
-        text = redact(answer.text, token)  # before it is cut: that may leave half of the token
+            kind = CatalogBusy if answer.status == 429 else CatalogUnavailable
+        text = redact(text, token)  # before it is cut: that may leave half of the token
         raise kind(f"HTTP {answer.status}: {text}"[:_ERROR_CHARACTERS], answer.retry_after)
 
     def _post(self, notification: Notification, token: str, deadline: Deadline) -> _Answer:
         """POST in a thread of its own, which is not waited for beyond the time there is.
 
         requests' timeouts are for one address of the name, and for one piece of the answer: neither bounds
-        all of it. The thread that is left behind can't send any more.
+        all of it. The thread that is left behind can't send a whole request any more.
         """
         deadline.require(Reserve.POST + Reserve.RECORD, "ask the catalog")
         seconds = min(Reserve.LONGEST_POST, deadline.remaining() - Reserve.RECORD)
         body = _Body(json.dumps(notification.payload).encode(), deadline)
         self._drop_idle_connections(deadline.now())
         answer: Future[_Answer] = Future()
-        threading.Thread(target=self._send, args=(body, token, seconds, answer), daemon=True).start()
+        try:
+            threading.Thread(target=self._send, args=(body, token, seconds, answer), daemon=True).start()
+        except RuntimeError as error:
+            raise CatalogUnavailable(f"not asked: {error}") from None  # there is no room for a thread
         try:
             found = answer.result(seconds)
         except TimeoutError:
@@ -135,11 +155,13 @@ class Catalog:
         try:
             request = requests.Request("POST", self._url, headers=headers, data=body).prepare()
             with self._adapter.send(request, timeout=timeout, **self._settings) as response:
-                found = _Answer(response.status_code, _start_of(response), _retry_after(response))
-            answer.set_result(found)
+                found = _Answer(response.status_code, _retry_after(response), Future())
+                answer.set_result(found)
+                found.body.set_result(_start_of(response))
         except Exception as error:  # noqa: BLE001 (a thread's end; requests lets through much)
             kind = _kind(error) if body.cancel() else CatalogUnavailable
-            answer.set_exception(kind(_describe(error, self._host)))
+            if not answer.done():
+                answer.set_exception(kind(_describe(error, self._host)))
 
     def _drop_idle_connections(self, now: float) -> None:
         with self._lock:
@@ -196,7 +218,7 @@ class _Body(io.BytesIO):
 
 def _start_of(response: requests.Response) -> str:
     """Read what comes of a body soon: a timeout is for each piece of it, and they may have no end."""
-    content, end = b"", time.monotonic() + _BODY_SECONDS
+    content, end = b"", time.monotonic() + _BODY_SECONDS / 2
     try:
         while len(content) < _ANSWER_BYTES and time.monotonic() < end:
             part = response.raw.read1(_ANSWER_BYTES, decode_content=True)

@@ -9,13 +9,13 @@ probe at once.
 import threading
 from collections.abc import Callable
 
-from handler.outcomes import CatalogDown, CatalogTimeout
+from handler.outcomes import CatalogBusy, CatalogDown, CatalogTimeout
 
-# Points in a row that open the circuit. A timeout counts a third: a catalog may be slow with one large mosaic
-# and work for all others.
+# Points in a row that open the circuit. A timeout or a 429 counts a third: a catalog may be slow with one
+# large mosaic, or limit the rate, and work for all others.
 FAILURE_THRESHOLD = 9
 FAILURE_POINTS = 3
-TIMEOUT_POINTS = 1
+MINOR_POINTS = 1
 
 # In seconds.
 RECOVERY_TIMEOUT = 30.0  # from the last failure to the next probe
@@ -51,10 +51,11 @@ class CircuitBreaker:
         with self._lock:
             if not self.is_open or self._probing == owner:
                 return True
-            if self._clock() < self._probe_at:
+            now = self._clock()
+            if now < self._probe_at <= now + MAX_RECOVERY_TIMEOUT:  # a clock that went back holds nothing up
                 return False
             # The next one may probe after the recovery timeout, whatever becomes of this one.
-            self._probe_at = self._clock() + RECOVERY_TIMEOUT
+            self._probe_at = now + RECOVERY_TIMEOUT
             self._probing = owner
             return True
 
@@ -73,10 +74,11 @@ class CircuitBreaker:
             began: when the request was begun, in seconds since the epoch.
         """
         with self._lock:
-            if self._last_success > began:
+            if began < self._last_success <= self._clock():
                 return False
             was_open = self.is_open
-            self._points += TIMEOUT_POINTS if isinstance(error, CatalogTimeout) else FAILURE_POINTS
+            is_minor = isinstance(error, CatalogTimeout | CatalogBusy)
+            self._points += MINOR_POINTS if is_minor else FAILURE_POINTS
             pause = max(RECOVERY_TIMEOUT, min(error.retry_after, MAX_RECOVERY_TIMEOUT))
             self._probe_at = self._clock() + pause
             return self.is_open and not was_open

@@ -15,9 +15,10 @@ class Reserve:
     """What a step needs; it is begun only with so much left. The one table of all these times.
 
     Together: a job is begun with 3 s left of the invocation (JOB + ANSWER = 2.9), and the catalog is asked
-    with 5 s left (NOTIFY + ANSWER = 4.95). No AWS client tries again by itself, so a call's worst case is
-    its two timeouts. A name with several silent addresses takes several connect timeouts; `batch` does not
-    wait for it beyond the deadline, and what is sent to the catalog is bounded by `catalog`.
+    with 5 s left (NOTIFY + ANSWER = 4.95; a token that is not known yet takes an AWS_CALL more). No client of
+    AWS tries again by itself, so the worst case of a call is its two timeouts. An S3 that takes longer than
+    AWS_READ for an answer is down: its messages come back. A name with several silent addresses takes several
+    connect timeouts: `batch` does not wait beyond the deadline, nor does `catalog` beyond its own share.
     """
 
     AWS_CONNECT = 0.3
@@ -26,12 +27,14 @@ class Reserve:
 
     JOB = 2 * AWS_CALL  # 2.5: read the status object, write it
     CLAIM = AWS_CALL  # 1.25: write the status object with the claim in it
-    POST = 0.8  # less than this is no time to wait for the catalog's answer
-    RECORD = 2 * AWS_CALL  # 2.5: write what the catalog said, and once more where that fails
+    POST = 0.7  # less than this is no time to wait for the catalog's answer
+    RECORD = JOB + 0.1  # 2.6: write what the catalog said; after a conflict, which is quick, read and write
     NOTIFY = CLAIM + POST + RECORD  # 4.55
 
     LONGEST_POST = 25.0  # the longest wait for the catalog's answer
     CONNECT = 3.0  # of which for a connection, to each of its addresses
+
+    VISIBILITY = AWS_CALL + 0.1  # 1.35: a batch does not wait any longer for a job that hangs
 
     ANSWER = 0.4  # collect what the jobs gave, log, count and answer
     ANSWER_PER_MESSAGE = 0.000_06  # the same for each message, with a whole CPU: twice what was measured

@@ -55,7 +55,7 @@ class Result:
 
     claim: CatalogEntry  # the entry with the claim that it was sent under
     state: CatalogState
-    error: RetryLater | None = None
+    error: Exception | None = None
 
     @property
     def may_be_at_work(self) -> bool:
@@ -124,7 +124,7 @@ class Notifier:
             self._post(notification, job.deadline)
         except OutOfTime as error:  # it was not asked
             return Result(claim, CatalogState.PENDING, error)
-        except RetryLater as error:
+        except Exception as error:  # noqa: BLE001 (a defect, too, is recorded, and fails the message)
             return Result(claim, CatalogState.FAILED, error)
         return Result(claim, self._make_catalog().done)
 
@@ -153,13 +153,15 @@ class Notifier:
             try:
                 self._make_catalog().notify(notification, deadline)
             except CatalogUnavailable as error:
-                self._record_failure(error, began)
-                if tries == RETRIES or error.retry_after > LONGEST_RETRY_AFTER:
-                    raise
+                if not tries:  # once for each notification
+                    self._record_failure(error, began)
                 # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
-                jitter = random.uniform(0, 0.25 * 2**tries)  # noqa: S311 (no secret)
-                time.sleep(max(error.retry_after, jitter))
-                if self._breaker.is_open or deadline.remaining() < Reserve.POST + Reserve.RECORD:
+                wait = max(error.retry_after, random.uniform(0, 0.25 * 2**tries))  # noqa: S311 (no secret)
+                has_time = deadline.remaining() - wait >= Reserve.POST + Reserve.RECORD
+                if tries == RETRIES or error.retry_after > LONGEST_RETRY_AFTER or not has_time:
+                    raise
+                time.sleep(wait)
+                if self._breaker.is_open:
                     raise
             except CatalogDown as error:
                 self._record_failure(error, began)

@@ -99,6 +99,10 @@ class CatalogUnavailable(CatalogDown):
     """Raised when the catalog's application can't have got the request: it may be sent again at once."""
 
 
+class CatalogBusy(CatalogUnavailable):
+    """Raised when the catalog limits how often it is asked (429)."""
+
+
 @dataclass
 class Report:
     """What came of some messages."""

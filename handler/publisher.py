@@ -89,7 +89,7 @@ class Publisher:
             failure = folded.decision.refusal or self._notify(job, notification, folded, stored, report)
             if failure:
                 report.failed[notification.message_id] = failure
-                if failure.job_outcome:
+                if isinstance(failure, RetryLater) and failure.job_outcome:
                     report.outcomes.append(failure.job_outcome)
         return report
 
@@ -151,7 +151,7 @@ class Publisher:
 
     def _notify(
         self, job: Job, notification: Notification, folded: _Folded, stored: StoredObject, report: Report
-    ) -> RetryLater | None:
+    ) -> Exception | None:
         """Send a notification and record what came of it; return why it failed, if it did."""
         result = self._notifier.notify(job, notification, folded.decision.section)
         if result.state in _CATALOG_OUTCOMES:
@@ -159,6 +159,7 @@ class Publisher:
         try:
             self._record(job, result, stored, report)
         except RetryLater as error:
+            error.retry_after = max(error.retry_after, job.deadline.remaining())  # until the claim has ended
             self._logger.warning(
                 "Catalog's answer not recorded", job_id=job.job_id, state=result.state, reason=str(error)
             )
@@ -187,6 +188,7 @@ class Publisher:
         After a result the messages once more: what another writer overwrote since the first write comes back.
         """
         with self._folding:
+            job.deadline.require(Reserve.AWS_CALL, "fold the job's messages and to write its status object")
             before, unreadable = _read(stored)
             status = fold(before, job.events.values())
             if result:

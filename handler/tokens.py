@@ -69,7 +69,9 @@ class SecretToken:
         try:
             if rejected is not None and self._last == rejected:
                 self._last = None
-            if self._next_read <= deadline.now() or (self._last is None and self._failure is None):
+            ahead = self._next_read - deadline.now()
+            # More than MAX_AGE ahead: the clock went back.
+            if not 0 < ahead <= MAX_AGE or (self._last is None and self._failure is None):
                 self._read(deadline)
             if self._last is None:
                 reason = f"the catalog does not accept the token, and {self._failure}"

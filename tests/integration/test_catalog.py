@@ -17,7 +17,7 @@ import pytest
 import requests
 from requests.adapters import HTTPAdapter
 
-from handler.catalog import Catalog
+from handler.catalog import Catalog, _Body
 from handler.catalog_entry import Notification
 from handler.deadline import Deadline, Reserve
 from handler.outcomes import CatalogDown, CatalogError, CatalogTimeout, CatalogUnavailable, OutOfTime
@@ -538,3 +538,49 @@ def test_whatever_else_the_transport_raises_is_a_catalog_that_is_down(
 
     monkeypatch.setattr("requests.adapters.HTTPAdapter.send", fail)
     assert failure(client("http://127.0.0.1:9")) == f"no connection to 127.0.0.1: {type(error).__name__}"
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(b"201 Created", None), (b"400 Bad", "HTTP 400: (no body in time)")]
+)
+def test_an_answer_whose_body_never_comes_is_known_by_its_status(status: bytes, said: str | None) -> None:
+    """Else a catalog that took the notification is asked again at every delivery."""
+
+    def stall(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n\r\n")
+        time.sleep(5)
+
+    with raw_server(stall) as (url, received):
+        begun = time.monotonic()
+        if said is None:
+            client(url).notify(SAID, in_seconds(20))
+        else:
+            assert failure(client(url)) == said
+        assert time.monotonic() - begun < 2
+    assert len(received) == 1
+
+
+def test_a_body_is_not_handed_over_after_the_deadline_or_once_it_is_cancelled() -> None:
+    now = [1_000.0]
+    deadline = Deadline(1_010.0, lambda: now[0])
+    body = _Body(b"abc", deadline)
+    assert not body.cancel()
+    with pytest.raises(OutOfTime):
+        body.read()
+    late = _Body(b"abc", deadline)
+    assert late.read(2) == b"ab"
+    now[0] = 1_010.1
+    with pytest.raises(OutOfTime):
+        late.read(2)
+    assert late.cancel()
+    # AND what was handed over whole ends as it should, whenever that is seen
+    assert _Body(b"", deadline).read() == b""
+
+
+def test_no_room_for_a_thread_is_no_defect(monkeypatch: pytest.MonkeyPatch, server: ScriptedCatalog) -> None:
+    def fail(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with pytest.raises(CatalogUnavailable, match="can't start new thread"):
+        client(server.url).notify(SAID, in_seconds(20))

@@ -1,6 +1,7 @@
 """The invocation's time: what is done in it, and that the answer comes before Lambda ends it."""
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -11,9 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from handler.deadline import Reserve
+from handler import app, status_store
+from handler.deadline import Deadline, Reserve
+from handler.outcomes import StatusStoreError
+from handler.publisher import Publisher
+from handler.settings import read_settings
+from local.event_source_mapping import EventSourceMapping
 from tests import processes
 from tests.bench.run import quota
+from tests.conftest import in_seconds
 from tests.deploy.translated import TEMPLATE
 from tests.factories import body, record
 from tests.integration.scripted_catalog import Answer
@@ -82,6 +89,63 @@ def test_one_reason_of_one_job_is_one_log_line_however_many_messages_it_fails(
     assert sorted(line["job_id"] for line in lines) == ["job-0", "job-1", "job-2", "job-3"]
     assert sum(len(line["message_id"]) for line in lines) == 400
     assert function.metrics()["MessagesFailed"] == [400]
+
+
+@pytest.mark.parametrize("method", ["get", "put"])
+def test_a_call_of_a_silent_s3_takes_no_longer_than_its_reserve(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr(status_store, "CALLS", 1)
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as silent:
+        environment |= {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        store = app.wire(read_settings(environment))._publisher._store
+        arguments = (in_seconds(20),) if method == "get" else (b"x" * 100_000, None, in_seconds(20))
+        begun = time.monotonic()
+        with pytest.raises(StatusStoreError):
+            getattr(store, method)("j", *arguments)
+        assert time.monotonic() - begun < Reserve.AWS_CALL + 0.3
+
+
+def test_messages_wait_as_long_as_they_should_though_a_job_takes_all_the_time(
+    function: Function,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # GIVEN a queue whose own timeout is an hour, with poison and a job that hangs until the deadline
+    sqs = function.aws.client("sqs")
+    url = sqs.create_queue(QueueName="q-in-time", Attributes={"VisibilityTimeout": "3600"})["QueueUrl"]
+    monkeypatch.setenv("OAM_STATUS_SQS_QUEUE_URL", url)
+    hang = threading.Event()
+    monkeypatch.setattr(Publisher, "publish", lambda *args: hang.wait(20))
+    sqs.send_message(QueueUrl=url, MessageBody="poison")
+    sqs.send_message(QueueUrl=url, MessageBody=body("chunk", "STARTED"))
+    records = EventSourceMapping(sqs, url, function.module.lambda_handler, wait=1).receive()
+    # WHEN
+    try:
+        assert len(function.invoke(*records, milliseconds=ending_in(6))) == 2
+    finally:
+        hang.set()
+    # THEN the poison is back at once
+    assert not function.logged("Visibility not changed")
+    found = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1, MaxNumberOfMessages=10)["Messages"]
+    assert "poison" in [message["Body"] for message in found]
+
+
+def test_the_handler_keeps_back_what_the_batch_and_the_functions_memory_need(
+    function: Function,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[int, int]] = []
+    made = Deadline.of_invocation
+
+    def note(seconds: float, messages: int, memory_mb: int) -> Deadline:
+        asked.append((messages, memory_mb))
+        return made(seconds, messages, memory_mb)
+
+    monkeypatch.setattr(function.module.Deadline, "of_invocation", note)
+    function.invoke(record(body("chunk", "STARTED")), record("poison"))
+    assert asked == [(2, 128)]
 
 
 INVOCATION = """

@@ -8,8 +8,17 @@ import pytest
 
 from handler.circuit_breaker import FAILURE_THRESHOLD
 from handler.deadline import Reserve
-from handler.outcomes import CatalogDown, CatalogTimeout, CatalogUnavailable, CircuitOpen, Outcome
+from handler.outcomes import (
+    CatalogDown,
+    CatalogTimeout,
+    CatalogUnavailable,
+    CircuitOpen,
+    Outcome,
+    OutOfTime,
+    RetryLater,
+)
 from handler.status_object import iso
+from tests.integration.fault_proxy import Fault
 from tests.integration.scripted_catalog import Answer
 from tests.integration.test_catalog import raw_server
 from tests.integration.test_publisher import PAYLOAD, Stage, finished, stage  # noqa: F401 (a fixture)
@@ -154,3 +163,69 @@ def test_a_name_that_is_not_found_for_a_moment_costs_no_delivery(
     monkeypatch.setattr(socket, "getaddrinfo", flaky)
     assert not stage.publish(finished())
     assert len(stage.posts) == 1
+
+
+def test_a_retry_after_that_would_eat_the_time_to_record_is_left_to_the_next_delivery(stage: Stage) -> None:  # noqa: F811
+    stage.catalog.answers += [Answer(503, headers={"Retry-After": "2"})] * 2
+    begun = time.monotonic()
+    assert stage.publish(finished(), seconds=Reserve.NOTIFY + 0.5)
+    assert time.monotonic() - begun < 1
+    assert len(stage.posts) == 1
+    assert stage.section()["state"] == "FAILED"
+    assert "claimedBy" not in stage.section()
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_one_job_that_is_turned_away_does_not_keep_the_catalog_from_others(
+    stage: Stage,  # noqa: F811
+    status: int,
+) -> None:
+    stage.catalog.answers += [Answer(status)] * 3
+    assert stage.publish_another("turned-away", finished("m")).failed
+    assert len(stage.posts) == 3
+    assert not stage.publish(finished())
+
+
+def test_a_defect_while_the_catalog_is_asked_leaves_no_claim_behind(
+    stage: Stage,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def break_it(*args: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr("handler.catalog.Catalog.notify", break_it)
+    assert isinstance(stage.publish(finished())["done"], ZeroDivisionError)
+    assert (stage.section()["state"], stage.section()["error"]) == ("FAILED", "a defect")
+    assert "claimedBy" not in stage.section()
+
+
+def test_a_message_whose_record_failed_stays_away_until_its_claim_has_ended(stage: Stage) -> None:  # noqa: F811
+    stage.catalog.answers.append(
+        Answer(
+            200,
+            before=lambda: stage.proxy.faults.extend(
+                Fault("PUT", answer=(500, "InternalError")) for _ in range(3)
+            ),
+        )
+    )
+    failed = stage.publish(finished(), seconds=20)["done"]
+    assert isinstance(failed, RetryLater)
+    assert failed.retry_after == pytest.approx(20)
+
+
+def test_a_thread_that_waited_past_the_deadline_folds_nothing(
+    stage: Stage,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Megabytes would be folded on in the next invocation, and keep its own jobs waiting."""
+
+    def forbidden(*args: object) -> None:
+        raise AssertionError("folded")
+
+    monkeypatch.setattr("handler.publisher.fold", forbidden)
+
+    def delay() -> None:
+        stage.now += 19_500
+
+    stage.proxy.faults.append(Fault("GET", before=delay))
+    assert isinstance(stage.publish(finished(), seconds=20)["done"], OutOfTime)

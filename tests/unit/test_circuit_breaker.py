@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from handler.circuit_breaker import MAX_RECOVERY_TIMEOUT, RECOVERY_TIMEOUT, CircuitBreaker
-from handler.outcomes import CatalogDown, CatalogTimeout
+from handler.outcomes import CatalogBusy, CatalogDown, CatalogTimeout
 
 
 class Clock:
@@ -132,3 +132,16 @@ def test_a_catalog_that_asks_for_a_longer_pause_gets_it_within_reason(
     assert not breaker.allow_request("a")
     clock.now += 0.001
     assert breaker.allow_request("a")
+
+
+def test_a_clock_that_goes_back_does_not_keep_the_circuit_open(opened: CircuitBreaker, clock: Clock) -> None:
+    clock.now -= 3_600
+    assert opened.allow_request("a")
+
+
+def test_a_catalog_that_limits_its_rate_is_not_taken_for_one_that_is_down(
+    breaker: CircuitBreaker, clock: Clock
+) -> None:
+    for _ in range(3):
+        breaker.record_failure(CatalogBusy("HTTP 429"), clock.now)
+    assert breaker.allow_request("any")
