@@ -43,7 +43,7 @@ metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
 
 def wire(settings: Settings) -> Batch:
     """Make the clients, and put the parts together."""
-    # One attempt a call: what tries again is the caller, which knows how much time there is.
+    # One attempt a call: the caller retries, which knows how much time there is.
     config = Config(
         connect_timeout=Reserve.AWS_CONNECT,
         read_timeout=Reserve.AWS_READ,
@@ -54,9 +54,9 @@ def wire(settings: Settings) -> Batch:
     )
     client = functools.partial(boto3.session.Session(region_name=settings.region).client, config=config)
     s3 = client("s3")
-    s3.meta.events.register_last("before-call.s3", _send_at_once)
+    s3.meta.events.register_last("before-call.s3", _remove_expect_header)
     store = StatusStore(s3, settings.bucket, settings.prefix)
-    # Made when they are needed first: most batches finish no job, and no message of them fails.
+    # Made when they are needed first: most batches finish no job and fail no message.
     catalog = functools.cache(
         functools.partial(_catalog, settings, functools.partial(client, "secretsmanager"))
     )
@@ -67,7 +67,7 @@ def wire(settings: Settings) -> Batch:
     return Batch(Publisher(store, notifier, settings.tiles_base, logger), queue, WORKERS, logger)
 
 
-def _send_at_once(params: dict[str, Any], **_: object) -> None:
+def _remove_expect_header(params: dict[str, Any], **_: object) -> None:
     """Remove a request's Expect header: for its answer botocore waits up to a second before the body."""
     params["headers"].pop("Expect", None)
 
@@ -88,7 +88,7 @@ def _catalog(
 
 @functools.cache
 def _batch() -> Batch:
-    """Wire the parts at the first invocation; SettingsError, not cached, at every one until it is fixed."""
+    """Wire the parts once. A SettingsError is not cached: each invocation raises it until it is fixed."""
     settings = read_settings(os.environ)
     set_debug(logger, debug=settings.debug)
     return wire(settings)

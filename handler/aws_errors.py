@@ -3,8 +3,8 @@
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
-# An error of the service's; no whole answer: botocore's own, and what it does not wrap, urllib3's of an error
-# whose body breaks off.
+# The service's error; a transport error; and urllib3's, which botocore does not wrap where the body of an
+# error breaks off.
 AWS_ERRORS = (ClientError, BotoCoreError, HTTPError)
 
 # Of the 4xx, what botocore itself would try again:
@@ -13,7 +13,7 @@ _MAY_PASS = frozenset({"RequestTimeout", "Throttling", "ThrottlingException", "T
 
 
 def code(error: Exception) -> str:
-    """Return the service's name for an error; nothing where it gave no answer."""
+    """Return the service's name for an error; "" where there was no answer."""
     return error.response.get("Error", {}).get("Code", "") if isinstance(error, ClientError) else ""
 
 

@@ -1,4 +1,4 @@
-"""A batch: group its messages by job, run the jobs at once, report what failed."""
+"""A batch: group its messages by job, run the jobs concurrently, report what failed."""
 
 import random
 from collections import defaultdict
@@ -26,7 +26,7 @@ class Batch:
     Args:
         publisher: publishes each job; shared by threads.
         queue: where the messages come from; None leaves them to its own visibility timeout.
-        workers: how many jobs run at once.
+        workers: how many jobs run concurrently.
         logger: gets a line for each reason why messages of a job failed.
     """
 
@@ -37,13 +37,12 @@ class Batch:
         self._logger = logger
 
     def process(self, records: Sequence[SQSRecord], deadline: Deadline) -> Report:
-        """Process a batch's messages; no message's failure is another's.
+        """Process a batch's messages; jobs fail independently of each other.
 
         Args:
             records: the batch.
-            deadline: ends the work. What is not done by then is reported as failed; its threads find no
-            time left
-                at their next step.
+            deadline: ends the work. What is not done by then is reported as failed; its threads stop at
+                their next step.
 
         Returns:
             What came of them.
@@ -66,7 +65,7 @@ class Batch:
         return report
 
     def _group(self, records: Sequence[SQSRecord], report: Report) -> dict[str, list[Event]]:
-        """Understand the messages; return the events of each job."""
+        """Parse the records; return the events of each job, and add to the report what can't be parsed."""
         jobs: defaultdict[str, list[Event]] = defaultdict(list)
         for record in records:
             self._logger.debug("Message received", message_id=record.message_id, body=record.get("body"))
@@ -87,8 +86,8 @@ class Batch:
             pool.submit(self._publisher.publish, job_id, events, deadline): job_id
             for job_id, events in jobs.items()
         }
-        # What ends later is done twice, which does no harm; that its messages wait as long as they should is
-        # worth more.
+        # Stop waiting early enough to set the visibility timeouts. A job that ends later is repeated, which
+        # does no harm.
         seconds = deadline.remaining() - (Reserve.VISIBILITY if self._queue else 0)
         done, _ = wait(running, timeout=max(0.0, seconds))
         pool.shutdown(wait=False, cancel_futures=True)
@@ -104,7 +103,7 @@ class Batch:
                 raise failure
 
     def _count_failures(self, report: Report, jobs: Mapping[str, list[Event]], first: set[str]) -> None:
-        """Count each message that failed, and log each reason once for each job.
+        """Count the messages that failed, and log each reason once for each job.
 
         A message that can never succeed comes back at once, until it is a dead letter: its first receive
         says all.

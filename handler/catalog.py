@@ -1,4 +1,4 @@
-"""The OAM catalog's `POST /tms`: says that a job's tiles are there."""
+"""Client of the OAM catalog's `POST /tms`, which registers a job's tiles."""
 
 import http.client
 import io
@@ -42,7 +42,7 @@ _UNAVAILABLE = frozenset({429, 503})
 # A server closes a connection that idles (Node after 5 s), which a frozen function does not notice.
 _IDLE_SECONDS = 2.0
 _ANSWER_BYTES = 65_536  # what is read of an answer
-_BODY_SECONDS = 0.5  # how long a body is waited for; it ends an answer that has no end
+_BODY_SECONDS = 0.3  # how long a body is waited for: it may never come, or have no end
 _ERROR_CHARACTERS = 500  # what is kept of it
 
 _WORDS: dict[type[BaseException], str] = {
@@ -116,7 +116,7 @@ class Catalog:
         answer = self._post(notification, token, deadline)
         if answer.status == 401 and (newer := self._token(token, deadline)) != token:
             token, answer = newer, self._post(notification, newer, deadline)
-        text = answer.text()
+        text = answer.text()  # also of a success: a connection whose body is read can be used again
         if 200 <= answer.status < 300:
             return
         kind = CatalogDown if answer.status in _DOWN else CatalogError
@@ -131,8 +131,8 @@ class Catalog:
         requests' timeouts are for one address of the name, and for one piece of the answer: neither bounds
         all of it. The thread that is left behind can't send a whole request any more.
         """
-        deadline.require(Reserve.POST + Reserve.RECORD, "ask the catalog")
-        seconds = min(Reserve.LONGEST_POST, deadline.remaining() - Reserve.RECORD)
+        deadline.require(Reserve.POST + Reserve.RECORD, "call the catalog")
+        seconds = min(Reserve.LONGEST_POST, deadline.remaining() - Reserve.RECORD - _BODY_SECONDS)
         body = _Body(json.dumps(notification.payload).encode(), deadline)
         self._drop_idle_connections(deadline.now())
         answer: Future[_Answer] = Future()

@@ -68,7 +68,10 @@ def find_notification(job_id: str, status: JobStatus, tiles_base: str | None = N
 
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
-    """What the status object says of a notification; times are in milliseconds since the epoch."""
+    """What the status object says of a notification: immutable, its methods return a changed copy.
+
+    Times are in milliseconds since the epoch.
+    """
 
     state: str = CatalogState.PENDING
     uri: str = ""

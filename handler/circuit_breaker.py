@@ -1,4 +1,4 @@
-"""Does not ask a catalog that is down, which would cost every invocation its time.
+"""Circuit breaker for the catalog: one that is down would cost every invocation its time.
 
 The circuit breaker of https://learn.microsoft.com/azure/architecture/patterns/circuit-breaker: closed while
 the catalog answers, open after a few failures in a row, then half open: one request in a while probes. Of
@@ -43,7 +43,7 @@ class CircuitBreaker:
         return self._points >= FAILURE_THRESHOLD
 
     def allow_request(self, owner: str) -> bool:
-        """Return whether the catalog may be asked; the one that an open circuit lets through is the probe.
+        """Decide whether the catalog may be called; the one call that an open circuit allows is the probe.
 
         Args:
             owner: who asks; the one that probes may ask again.

@@ -31,8 +31,8 @@ class Reserve:
     RECORD = JOB + 0.1  # 2.6: write what the catalog said; after a conflict, which is quick, read and write
     NOTIFY = CLAIM + POST + RECORD  # 4.55
 
-    LONGEST_POST = 25.0  # the longest wait for the catalog's answer
-    CONNECT = 3.0  # of which for a connection, to each of its addresses
+    LONGEST_POST = 25.0  # a limit: the longest wait for the catalog's answer
+    CONNECT = 3.0  # a limit: the catalog's connect timeout, for each of its addresses
 
     VISIBILITY = AWS_CALL + 0.1  # 1.35: a batch does not wait any longer for a job that hangs
 

@@ -1,4 +1,4 @@
-"""The status of a job, as its events give it (pure).
+"""The status of a job, derived from its events (pure).
 
 The rule: **the status depends only on the set of messages seen, never on their order of arrival, how often
 they were delivered, or in which batches.** SQS delivers at least once and in any order, and a redrive from

@@ -1,4 +1,4 @@
-"""Notifies the catalog of a finished job: claim, POST, record."""
+"""Notify the catalog of a finished job: claim, POST, record."""
 
 import random
 import time
@@ -70,7 +70,7 @@ class Notifier:
         make_catalog: returns the catalog's client, made when the first job is finished.
         breaker: decides when the catalog is not asked at all.
         tiles_base: as in `handler.tiles.tiles_url`.
-        logger: gets a line when the circuit opens.
+        logger: logs when the circuit opens.
     """
 
     def __init__(
@@ -88,16 +88,15 @@ class Notifier:
     def claim(self, job: Job, status: JobStatus) -> Decision:
         """Decide whether to send what a job's status makes necessary, and claim it if so.
 
-        A mosaic FINISHED does that for the one that decides. That need not be itself: one that is late shows
-        that another is older than its repeat was taken for, whose message may be gone. All other messages
-        neither notify the catalog nor wait for it.
+        Only a batch with a mosaic FINISHED notifies, and always for the event that decides. That may be an
+        older one, whose own message is gone: a late message can show that the newest only repeats an old.
         """
         notification = find_notification(job.job_id, status, self._tiles_base)
         finished = [event for event in job.events.values() if event.step is Step.MOSAIC_FINISHED]
         if not notification or not finished:
             return Decision(status.catalog)
         decides = deciding(status)
-        carrier = min(finished, key=lambda event: not is_repeat(event, decides))
+        carrier = next((event for event in finished if is_repeat(event, decides)), finished[0])
         notification = replace(notification, message_id=carrier.message_id)
         entry = CatalogEntry.read(status.catalog)
         if entry.is_notified(notification, self._make_catalog().done):
@@ -144,9 +143,9 @@ class Notifier:
         return entry.complete(result.state, now, str(result.error) if result.error else None).section()
 
     def _post(self, notification: Notification, deadline: Deadline) -> None:
-        """POST, and again while that can't do harm: if the catalog can't have got it, or asked for it.
+        """POST, and retry only if the catalog can't have got it, or asked for a retry.
 
-        Everything else goes back to the queue, and away until the claim has ended.
+        All else is retried by the next delivery: after the claim's end, if the catalog may still be at work.
         """
         for tries in range(RETRIES + 1):
             began = deadline.now()
@@ -168,7 +167,7 @@ class Notifier:
                 error.retry_after = max(error.retry_after, deadline.remaining())
                 raise
             except CatalogError:
-                self._breaker.record_success()
+                self._breaker.record_success()  # it has answered, so it is up
                 raise
             else:
                 self._breaker.record_success()

@@ -72,7 +72,7 @@ class CatalogClaimed(RetryLater):
 
 
 class CircuitOpen(RetryLater):
-    """Raised when the catalog is not asked, because it was down a moment ago."""
+    """Raised when the catalog is not called, because it was down a moment ago."""
 
     job_outcome = Outcome.CATALOG_SHORT_CIRCUITED
 
@@ -86,8 +86,8 @@ class CatalogError(RetryLater):
 class CatalogDown(CatalogError):
     """Raised when the catalog does not serve: no whole answer, or one of a proxy before it.
 
-    It may have got the request, and may still be at work. A 500 is not counted here: it is the
-    application's own answer, and may be about this one notification.
+    Unless it is CatalogUnavailable, the catalog may have got the request, and may still be at work. A 500 is
+    not counted here: it is the application's own answer, and may be about this one notification.
     """
 
 
@@ -96,7 +96,7 @@ class CatalogTimeout(CatalogDown):
 
 
 class CatalogUnavailable(CatalogDown):
-    """Raised when the catalog's application can't have got the request: it may be sent again at once."""
+    """Raised when the catalog's application can't have got the request: it may be sent again immediately."""
 
 
 class CatalogBusy(CatalogUnavailable):

@@ -61,9 +61,9 @@ class Publisher:
         self._notifier = notifier
         self._tiles_base = tiles_base
         self._logger = logger
-        # One parsed object in memory at a time: a megabyte of nested JSON is some forty of Python's
-        # objects, and the interpreter would not work on two at once anyway. So nothing parsed may outlive
-        # `_fold`.
+        # One parsed object in memory at a time: a megabyte of nested JSON takes some 40 MB, and the
+        # interpreter would not work on two at once anyway. Of what is parsed only the catalog's part may
+        # outlive `_fold`.
         self._folding = threading.Lock()
 
     def publish(self, job_id: str, events: Iterable[Event], deadline: Deadline) -> Report:
@@ -99,7 +99,7 @@ class Publisher:
         for attempt in self._store.attempts():
             before = self._store.get(job.job_id, job.deadline)
             folded = self._fold(job, before)
-            unreadable = folded.unreadable or unreadable
+            unreadable = folded.unreadable or unreadable  # kept: the conflict may be with its own lost write
             if before and before.body == folded.body:
                 written: StoredObject | None = before
                 message = "Job status unchanged"
@@ -159,11 +159,13 @@ class Publisher:
         try:
             self._record(job, result, stored, report)
         except RetryLater as error:
-            error.retry_after = max(error.retry_after, job.deadline.remaining())  # until the claim has ended
             self._logger.warning(
                 "Catalog's answer not recorded", job_id=job.job_id, state=result.state, reason=str(error)
             )
-            return result.error or error
+            failure = result.error or error
+            if isinstance(failure, RetryLater):  # the claim is still there, until its end
+                failure.retry_after = max(failure.retry_after, job.deadline.remaining())
+            return failure
         return result.error
 
     def _record(self, job: Job, result: Result, stored: StoredObject, report: Report) -> None:

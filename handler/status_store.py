@@ -111,7 +111,7 @@ class StatusStore:
 
     def _get(self, key: str) -> StoredObject:
         answer = self._s3.get_object(Bucket=self._bucket, Key=key)
-        body = b'"longer than any of ours"'
+        body = b'"longer than any status object"'  # which the reader refuses, and quotes
         with answer["Body"] as stream:
             if answer["ContentLength"] <= MAX_STORED_BYTES:
                 body = stream.read()

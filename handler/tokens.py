@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-SENDABLE = re.compile(r"[!-~]+")  # what can stand in a header, and in no log by a line break's help
+SENDABLE = re.compile(r"[!-~]+")  # printable ASCII: valid in a header, and no line breaks
 MAX_AGE = 300.0  # seconds that a secret is taken for current
 PAUSE = 30.0  # seconds from a read that failed to the next one
 
@@ -43,7 +43,7 @@ class SecretToken:
         self._lock = threading.Lock()  # one call for all threads that want it
         self._last: str | None = None  # the last token that was read, unless the catalog has rejected it
         self._failure: str | None = None  # why the last read failed, if it did
-        self._next_read = 0.0  # when the secret is read again, if there is one of these two
+        self._next_read = 0.0  # when the secret is read again, if a token or a failure is known
 
     def __call__(self, rejected: str | None, deadline: Deadline) -> str:
         """Return the token.
@@ -98,13 +98,13 @@ class SecretToken:
             self._failure, self._next_read = None, deadline.now() + MAX_AGE
 
     def _value(self, deadline: Deadline) -> str:
-        for is_last in (False, True):  # a first token that is lost to one bad answer costs a pause
+        for is_last in (False, True):  # once more: a failure blocks all reads for PAUSE
             deadline.require(Reserve.AWS_CALL + Reserve.POST + Reserve.RECORD, "read the secret")
             try:
                 answer = self._make_client().get_secret_value(SecretId=self._arn)
                 break
             except AWS_ERRORS as error:
-                if is_last or not may_pass(error) or not status(error):  # of no answer it has waited enough
+                if is_last or not may_pass(error) or not status(error):  # no retry after a timeout
                     raise TokenUnavailable(f"the secret {self._arn} can't be read: {error}") from error
         try:
             if "SecretString" not in answer:

@@ -103,7 +103,7 @@ def test_the_largest_object_that_the_function_writes_is_read_whole_and_one_beyon
     aws.put("status/j-status.json", b" " * 5 * 1024 * 1024)
     stored = store.get("j", in_seconds(20))
     assert stored
-    assert b"longer than any of ours" in stored.body
+    assert b"longer than any status object" in stored.body
 
 
 def test_the_version_of_an_object_is_known_where_the_bucket_has_versions(
