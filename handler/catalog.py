@@ -1,13 +1,9 @@
 """Client of the OAM catalog's `POST /tms`, which registers a job's tiles."""
 
-import http.client
 import io
 import json
-import socket
-import ssl
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,6 +26,7 @@ from handler.outcomes import (
 )
 from handler.redaction import redact
 from handler.tokens import Token
+from handler.transport_errors import describe, kind_of
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -44,17 +41,6 @@ _IDLE_SECONDS = 2.0
 _ANSWER_BYTES = 65_536  # what is read of an answer
 _BODY_SECONDS = 0.3  # how long a body is waited for: it may never come, or have no end
 _ERROR_CHARACTERS = 500  # what is kept of it
-
-_WORDS: dict[type[BaseException], str] = {
-    requests.exceptions.ProxyError: "the proxy made no connection to {host}",
-    socket.gaierror: "the name {host} has no address",
-    ConnectionRefusedError: "connection refused by {host}",
-    ConnectionError: "connection closed by {host} without an answer",
-    ssl.SSLCertVerificationError: "the certificate of {host} is not accepted",
-    ssl.SSLError: "no TLS connection to {host}",
-    TimeoutError: "{host} did not answer in time",
-    http.client.HTTPException: "{host} did not answer in HTTP",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +145,9 @@ class Catalog:
                 answer.set_result(found)
                 found.body.set_result(_start_of(response))
         except Exception as error:  # noqa: BLE001 (a thread's end; requests lets through much)
-            kind = _kind(error) if body.cancel() else CatalogUnavailable
+            kind = kind_of(error) if body.cancel() else CatalogUnavailable
             if not answer.done():
-                answer.set_exception(kind(_describe(error, self._host)))
+                answer.set_exception(kind(describe(error, self._host)))
 
     def _drop_idle_connections(self, now: float) -> None:
         with self._lock:
@@ -235,25 +221,3 @@ def _retry_after(response: requests.Response) -> float:
         return Retry().get_retry_after(response.raw) or 0.0
     except (InvalidHeader, ValueError, OverflowError):  # the last two: a year or a number out of range
         return 0.0
-
-
-def _kind(error: Exception) -> type[CatalogDown]:
-    """Return the class of an error after which the catalog may have got the request."""
-    return CatalogTimeout if any(isinstance(cause, TimeoutError) for cause in _causes(error)) else CatalogDown
-
-
-def _describe(error: Exception, host: str) -> str:
-    """Say in words what the transport met, not what its libraries wrapped it in."""
-    cause: BaseException = error
-    for cause in _causes(error):
-        for kind, words in _WORDS.items():
-            if isinstance(cause, kind):
-                return words.format(host=host)
-    # Else the innermost: of the system's own errors the words, of all others the name.
-    return f"no connection to {host}: {cause if type(cause) is OSError else type(cause).__name__}"
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

@@ -489,7 +489,8 @@ def _catalog_section(version: Version) -> dict[str, Any]:
 
 def _given_up(post: Post) -> float:
     """Give when the client of a POST had its answer or waited no longer."""
-    late = post.request.fate is not None and post.request.fate.fault is Fault.LATE
+    # Of an answer that stalls the status came, which is all that the client waits for.
+    late = post.request.fate is not None and post.request.fate.fault in {Fault.LATE, Fault.STALL}
     return post.taken if late else post.request.ended or post.begun
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -338,11 +339,9 @@ def test_notifications_share_a_connection(server: ScriptedCatalog) -> None:
 def test_32_threads_share_a_client(server: ScriptedCatalog) -> None:
     catalog = client(server.url)
     notifications = [Notification("m", f"https://tiles/{number}", ("a",)) for number in range(32)]
-    threads = [threading.Thread(target=catalog.notify, args=(one, in_seconds(20))) for one in notifications]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(32) as pool:
+        for done in [pool.submit(catalog.notify, one, in_seconds(20)) for one in notifications]:
+            done.result()
     assert sorted(request.json["uri"] for request in server.requests) == sorted(
         one.uri for one in notifications
     )
