@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
-from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.data_classes import SQSEvent
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
@@ -28,6 +27,7 @@ from handler.status_store import StatusStore
 from handler.tokens import SecretToken, Token
 
 if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
     from handler.catalog import Catalog, MockCatalog
@@ -96,7 +96,7 @@ def _batch() -> Batch:
 
 # Not the event, whatever POWERTOOLS_LOGGER_LOG_EVENT says: it is the whole batch.
 @logger.inject_lambda_context(log_event=False)
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> "PartialItemFailureResponse":
     """Publish a batch of the tiler's messages.
 
     Args:
