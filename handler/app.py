@@ -24,7 +24,7 @@ from handler.publisher import Publisher
 from handler.queue import Queue
 from handler.settings import Settings, read_settings
 from handler.status_store import StatusStore
-from handler.tokens import SecretToken, Token
+from handler.tokens import SecretToken
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
@@ -80,9 +80,9 @@ def _catalog(
 
     if settings.mock_catalog:
         return MockCatalog(logger)
-    token: Token = lambda *_: settings.token  # noqa: E731
-    if settings.token_secret and not settings.token:
-        token = SecretToken(settings.token_secret, functools.cache(make_client), logger)
+    if settings.token or not settings.token_secret:
+        return Catalog(settings.catalog_url, lambda *_: settings.token, WORKERS)
+    token = SecretToken(settings.token_secret, functools.cache(make_client), logger)
     return Catalog(settings.catalog_url, token, WORKERS)
 
 

@@ -58,7 +58,8 @@ def _as_json(status: dict[str, object]) -> str:
 
 def _show_all(target: Target) -> int:
     number = 0
-    for number, found in enumerate(find_jobs(target.s3, target.bucket, target.prefix), 1):  # noqa: B007
+    for found in find_jobs(target.s3, target.bucket, target.prefix):
+        number += 1
         if found.status is not None:
             print(_line(found))
         if found.problem:
