@@ -28,28 +28,28 @@ demo: setup ## Run messages of several jobs through the real handler, and show w
 
 .PHONY: start
 start: setup ## Poll the queue that .env names; with nothing configured, run an embedded stack
-	@$(BIN)/python -m local.start $(ARGS)
+	@$(BIN)/python -m local.cli.start $(ARGS)
 
 .PHONY: send
 send: setup ## Put an event file's messages on the local queue, or a stack's: make send EVENT=events/... STACK=...
-	@$(BIN)/python -m local.send $(or $(EVENT),$(error Say which event: make send EVENT=events/full-job.json)) \
+	@$(BIN)/python -m local.cli.send $(or $(EVENT),$(error Say which event: make send EVENT=events/full-job.json)) \
 		$(if $(STACK),--stack '$(STACK)' --sam '$(SAM)') $(ARGS)
 
 .PHONY: show
 show: setup ## Print all local jobs, or one job's status object: make show JOB=test-job
-	@$(BIN)/python -m local.show $(JOB) $(ARGS)
+	@$(BIN)/python -m local.cli.show $(JOB) $(ARGS)
 
 .PHONY: dead-letters
 dead-letters: setup ## List what is in the dead-letter queue, each message with its reason; it stays there
-	@$(BIN)/python -m local.dead_letters $(ARGS)
+	@$(BIN)/python -m local.cli.dead_letters $(ARGS)
 
 .PHONY: redrive
 redrive: setup ## Send the dead letters back to the queue: make redrive RATE=50 (messages a second) ALL=1 (poison too)
-	@$(BIN)/python -m local.redrive $(if $(RATE),--rate $(RATE)) $(if $(ALL),--all) $(ARGS)
+	@$(BIN)/python -m local.cli.redrive $(if $(RATE),--rate $(RATE)) $(if $(ALL),--all) $(ARGS)
 
 .PHONY: events
 events: setup ## Write events/*.json again
-	@$(BIN)/python -m local.make_events
+	@$(BIN)/python -m local.packaging.make_events
 
 .PHONY: check
 check: setup ## Check format, lint and types
@@ -68,11 +68,11 @@ test: setup ## Run all tests; branch coverage of handler/ has to be 95 % (ARGS="
 
 .PHONY: chaos
 chaos: setup ## Run several handler processes under faults, kills and outages, against a model (SEED=7 LONG=1)
-	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) $(if $(LONG),--long,--short) $(ARGS)
+	@$(BIN)/python -m tools.chaos --seed $(or $(SEED),1) $(if $(LONG),--long,--short) $(ARGS)
 
 .PHONY: bench
 bench: setup ## Measure the publisher beside what else one would write (ARGS="--only latency"; a quarter of an hour for all)
-	@$(BIN)/python -m tests.bench $(if $(ARGS),$(ARGS),--json docs/benchmark.json --plot docs/benchmark.png)
+	@$(BIN)/python -m tools.bench $(if $(ARGS),$(ARGS),--json docs/benchmark.json --plot docs/benchmark.png)
 
 .PHONY: clean
 clean: ## Remove what was built and set up here
@@ -99,12 +99,12 @@ CONFIG := --config-env $(or $(ENV),default)
 # What `sam build` calls (BuildMethod: makefile), with a Python of this project's or any other from 3.11 on.
 .PHONY: build-StatusPublisher
 build-StatusPublisher:
-	@$(or $(wildcard $(BIN)/python),$(PYTHON)) local/artifact.py "$(ARTIFACTS_DIR)"
+	@$(or $(wildcard $(BIN)/python),$(PYTHON)) local/packaging/artifact.py "$(ARTIFACTS_DIR)"
 
 .PHONY: build
 build: setup ## Build the function's artifact: sam build
 	@$(SAM) build $(CONFIG)
-	@$(BIN)/python local/artifact.py --describe .aws-sam/build/StatusPublisher
+	@$(BIN)/python local/packaging/artifact.py --describe .aws-sam/build/StatusPublisher
 
 .PHONY: publisher
 publisher: build ## The same, by the name that older users know

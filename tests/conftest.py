@@ -12,7 +12,7 @@ import pytest
 from botocore.config import Config
 
 from handler.deadline import Deadline
-from local.aws_server import aws_server
+from local.stack.aws_server import aws_server
 from tests import processes
 
 # Before any test module is imported: no test is to see what the user has configured.

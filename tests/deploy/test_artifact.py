@@ -11,8 +11,8 @@ import pytest
 from samcli.local.lambdafn.env_vars import EnvironmentVariables
 
 from handler.settings import read_settings
-from local.artifact import SERVICES, build, describe, find_python
-from local.embedded import BUCKET, PORT, PREFIX
+from local.packaging.artifact import SERVICES, build, describe, find_python
+from local.stack.embedded import BUCKET, PORT, PREFIX
 from tests import processes
 from tests.conftest import TOKEN, Aws
 from tests.deploy.translated import ROOT, Stack
@@ -83,7 +83,7 @@ def test_bytecode_is_for_the_functions_python_and_is_not_checked_against_times(b
 def test_a_host_without_the_functions_python_ships_sources_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("local.artifact._candidates", lambda: iter(["/nowhere/python3.13"]))
+    monkeypatch.setattr("local.packaging.artifact._candidates", lambda: iter(["/nowhere/python3.13"]))
     build(tmp_path / "sources")
     assert not list((tmp_path / "sources").rglob("*.pyc"))
     assert "WITHOUT bytecode" in describe(tmp_path / "sources")
@@ -96,7 +96,7 @@ def test_a_package_index_that_gives_something_else_stops_the_build(
     (tmp_path / "handler").mkdir()
     text = (ROOT / "requirements.txt").read_text()
     (tmp_path / "requirements.txt").write_text(re.sub(r"sha256:[0-9a-f]{8}", "sha256:00000000", text))
-    monkeypatch.setattr("local.artifact.ROOT", tmp_path)
+    monkeypatch.setattr("local.packaging.artifact.ROOT", tmp_path)
     with pytest.raises(Exception, match="pip failed"):
         build(tmp_path / "target")
 

@@ -13,9 +13,9 @@ from handler.messages import parse
 from handler.settings import DEFAULT_CATALOG_URL
 from handler.status_object import to_json
 from tests import processes
-from tests.bench.run import as_table
 from tests.deploy.translated import TEMPLATE
 from tests.factories import NOON, event
+from tools.bench.run import as_table
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -63,7 +63,7 @@ def test_every_make_target_shown_exists_and_make_alone_lists_it() -> None:
     assert shown <= targets
 
 
-@pytest.mark.parametrize("other", ["sample.env", "handler/settings.py", "local/configuration.py"])
+@pytest.mark.parametrize("other", ["sample.env", "handler/settings.py", "local/cli/configuration.py"])
 def test_every_setting_shown_is_known_to(other: str) -> None:
     table = README.split("## Settings")[1].split("\n## ")[0]
     shown = set(re.findall(r"`([A-Z][A-Z_]+)`", "\n".join(re.findall(r"^\| (.*?) \|", table, re.MULTILINE))))

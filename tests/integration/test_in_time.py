@@ -17,14 +17,14 @@ from handler.deadline import Deadline, Reserve
 from handler.outcomes import StatusStoreError
 from handler.publisher import Publisher
 from handler.settings import read_settings
-from local.event_source_mapping import EventSourceMapping
+from local.stack.event_source_mapping import EventSourceMapping
 from tests import processes
-from tests.bench.run import quota
 from tests.conftest import in_seconds
 from tests.deploy.translated import TEMPLATE
 from tests.factories import body, record
 from tests.integration.scripted_catalog import Answer
 from tests.integration.test_app import Function, catalog, function  # noqa: F401 (fixtures)
+from tools.bench.run import quota
 
 ROOT = Path(__file__).parents[2]
 

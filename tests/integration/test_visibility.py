@@ -11,7 +11,7 @@ from aws_lambda_powertools import Logger
 
 from handler.deadline import Reserve
 from handler.queue import Queue
-from local.event_source_mapping import EventSourceMapping
+from local.stack.event_source_mapping import EventSourceMapping
 from tests.conftest import TOKEN, Aws, in_seconds
 from tests.factories import body, record
 from tests.integration.fault_proxy import Fault, FaultProxy

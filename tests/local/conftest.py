@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.embedded import Stack, embedded_stack
+from local.stack.embedded import Stack, embedded_stack
 from tests.factories import body
 
 

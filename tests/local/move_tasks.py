@@ -13,7 +13,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from local.embedded import Stack
+from local.stack.embedded import Stack
 
 # A move of another day, as it is listed: without its handle, since it does not run.
 EARLIER = {

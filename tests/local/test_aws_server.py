@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from botocore.exceptions import ClientError
 
-from local.aws_server import aws_server
-from local.embedded import s3_client
+from local.stack.aws_server import aws_server
+from local.stack.embedded import s3_client
 from tests import processes
 from tests.conftest import Aws
 
@@ -76,7 +76,7 @@ def test_a_taken_port_is_an_error_and_does_not_end_the_process() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_as_a_process_of_its_own_it_says_its_url_and_ends_on_a_signal(number: signal.Signals) -> None:
     # GIVEN the server as a process
-    command = [sys.executable, "-m", "local.aws_server"]
+    command = [sys.executable, "-m", "local.stack.aws_server"]
     with processes.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             assert process.stdout

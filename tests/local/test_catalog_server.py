@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import requests
 
-from local.catalog_server import CatalogServer
+from local.stack.catalog_server import CatalogServer
 
 GOOD = {"uri": "https://t.example/{z}/{x}/{y}.png", "images": [{"uuid": "http://i.example/1.tif"}]}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from local.make_events import FOLDER
+from local.packaging.make_events import FOLDER
 from tests.conftest import Aws
 from tests.local.tools import NAMED, tool
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from local.dead_letters import read_dead_letters
-from local.jobs import Found
+from local.cli.dead_letters import read_dead_letters
+from local.cli.jobs import Found
 from tests.conftest import Aws
 from tests.factories import body
 

@@ -14,8 +14,8 @@ ESCAPE = "\x1b"
 WITH_A_WRONG_EXPECTATION = """
 import sys
 from dataclasses import replace
-from local.demo import main
-from local.scenario import SCENARIO, Expected
+from local.demo.run import main
+from local.demo.scenario import SCENARIO, Expected
 from tests import processes
 wrong = replace(SCENARIO.jobs[2], expected=Expected("chunk", "FAILED", error="another error"))
 sys.exit(main(replace(SCENARIO, jobs=(wrong, *SCENARIO.jobs[3:]), poison=SCENARIO.poison[:1])))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from local.env_file import EnvFileError, parse_env_file
+from local.cli.env_file import EnvFileError, parse_env_file
 from tests.local.tools import tool
 
 LITERAL = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from local.event_source_mapping import EventSourceMapping
+from local.stack.event_source_mapping import EventSourceMapping
 from tests.conftest import Aws
 
 VISIBILITY_TIMEOUT = 1  # second

@@ -16,7 +16,7 @@ from tests import processes
 
 # One test for each way in which the suite starts something, and some that work in its own process.
 STARTERS = [
-    "tests/bench/test_bench.py::test_the_loop_floor_makes_the_same_requests",
+    "tests/tools/test_bench.py::test_the_loop_floor_makes_the_same_requests",
     "tests/docs/test_readme.py::test_every_make_target_shown_exists_and_make_alone_lists_it",
     "tests/docs/test_readme.py::test_no_file_names_a_package_index",
     "tests/deploy/test_template.py::test_sam_finds_nothing_to_complain_of[default]",
@@ -31,7 +31,7 @@ STARTERS = [
     "tests/runtime/test_lambda_runtime.py",
     "tests/unit/test_settings.py",
 ]
-CHAOS = ["-m", "tests.chaos", "--small", "--jobs=8", "--quiet"]
+CHAOS = ["-m", "tools.chaos", "--small", "--jobs=8", "--quiet"]
 
 
 class Trap:
@@ -118,7 +118,7 @@ def checkout(tmp_path: Path, trap: Trap) -> Path:
             shutil.copyfile(processes.ROOT / name, folder / name)
     for path in (processes.ROOT / "tests").rglob("*.py"):  # those that are not yet tracked
         shutil.copyfile(path, folder / path.relative_to(processes.ROOT))
-    for path in (processes.ROOT / "local").glob("*.py"):
+    for path in (processes.ROOT / "local").rglob("*.py"):
         shutil.copyfile(path, folder / path.relative_to(processes.ROOT))
     # A folder, so that no `make setup` clears what is behind the link.
     (folder / ".venv").mkdir()
@@ -182,7 +182,7 @@ def test_no_test_starts_a_process_past_the_clean_environment() -> None:
 
 
 def test_a_tool_that_would_read_the_users_env_file_is_not_started() -> None:
-    for command in (["python", "-m", "local.redrive"], ["make", "redrive"]):
+    for command in (["python", "-m", "local.cli.redrive"], ["make", "redrive"]):
         with pytest.raises(AssertionError, match=r"would read the user's \.env"):
             processes.run(command, cwd=processes.ROOT)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from handler.job_status import JobStatus, fold
 from handler.status_object import to_json
-from local.jobs import read_jobs, timeline
+from local.cli.jobs import read_jobs, timeline
 from tests.conftest import Aws
 from tests.factories import event
 

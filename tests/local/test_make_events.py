@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from local.make_events import FOLDER, make_events, render
+from local.packaging.make_events import FOLDER, make_events, render
 
 EVENTS = make_events()
 
 
 def test_the_files_are_what_the_script_makes() -> None:
-    # WHEN the files on disk are compared with what the script makes (python -m local.make_events)
+    # WHEN the files on disk are compared with what the script makes (python -m local.packaging.make_events)
     on_disk = {path.name: path.read_text(encoding="utf-8") for path in Path(FOLDER).iterdir()}
 
     # THEN they are the same, and no file is left over (env.json is no event: it is for sam local invoke)

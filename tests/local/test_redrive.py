@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local import move_by_hand, move_task
-from local.embedded import Stack
-from local.letters import Hand, Letter, refusal
-from local.move_by_hand import Way, move_one_by_one
-from local.move_task import MoveFailed, UnknownCall, move_all
-from local.queues import NoQueue, attributes, count, find_dead_letter_queue
+from local.cli import move_by_hand, move_task
+from local.cli.letters import Hand, Letter, refusal
+from local.cli.move_by_hand import Way, move_one_by_one
+from local.cli.move_task import MoveFailed, UnknownCall, move_all
+from local.cli.queues import NoQueue, attributes, count, find_dead_letter_queue
+from local.stack.embedded import Stack
 from tests import processes
 from tests.conftest import Aws
 from tests.factories import body
@@ -479,7 +479,7 @@ def test_a_signal_ends_it_and_what_is_left_can_be_seen_at_once(
     stack: Stack, port: str, number: signal.Signals
 ) -> None:
     # GIVEN a redrive in its midst
-    command = [sys.executable, "-m", "local.redrive", "--rate", "1", "--port", port]
+    command = [sys.executable, "-m", "local.cli.redrive", "--rate", "1", "--port", port]
     with processes.start(command, stdout=-1, stderr=-1) as process:
         assert isinstance(process.stdout, io.TextIOWrapper)
         assert process.stdout.readline() == "    moved 1 of 3\n"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local.embedded import Stack
+from local.stack.embedded import Stack
 from tests import processes
 from tests.factories import body
 from tests.local.tools import NAMED, at_a_terminal, tool

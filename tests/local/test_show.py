@@ -11,9 +11,9 @@ from botocore.exceptions import EndpointConnectionError
 from handler.job_status import JobStatus, fold
 from handler.status_object import to_json
 from handler.status_store import MAX_STORED_BYTES
-from local.embedded import BUCKET, PREFIX
-from local.jobs import find_jobs
-from local.start import _JobReporter
+from local.cli.jobs import find_jobs
+from local.cli.start import _JobReporter
+from local.stack.embedded import BUCKET, PREFIX
 from tests.conftest import Aws
 from tests.factories import event
 from tests.integration.fault_proxy import FaultProxy

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from local.aws_server import aws_server
-from local.embedded import BUCKET, PREFIX, QUEUE, s3_client, sqs_client
-from local.make_events import FOLDER
+from local.packaging.make_events import FOLDER
+from local.stack.aws_server import aws_server
+from local.stack.embedded import BUCKET, PREFIX, QUEUE, s3_client, sqs_client
 from tests import processes
 
 ROOT = FOLDER.parent
@@ -40,7 +40,7 @@ def started(folder: Path, *arguments: str, **variables: str) -> Iterator[subproc
         out.open("w") as out_file,
         errors.open("w") as errors_file,
         processes.start(
-            [sys.executable, "-m", "local.start", *arguments],
+            [sys.executable, "-m", "local.cli.start", *arguments],
             cwd=folder,
             env=processes.environment(**variables),
             stdout=out_file,
@@ -77,7 +77,7 @@ def test_an_embedded_stack_publishes_what_is_sent_to_it_until_it_is_interrupted(
     option = ("--port", str(port))
     with started(tmp_path, *option, AWS_PROFILE="mine") as process:
         # WHEN an event file is sent
-        sent = run("local.send", str(FOLDER / "full-job.json"), *option)
+        sent = run("local.cli.send", str(FOLDER / "full-job.json"), *option)
 
         # THEN it says so, in the order of the SentTimestamps
         assert (sent.returncode, sent.stderr) == (0, f"Stack: embedded, at http://127.0.0.1:{port}\n")
@@ -87,12 +87,12 @@ def test_an_embedded_stack_publishes_what_is_sent_to_it_until_it_is_interrupted(
 
         # AND the job's status is published, and the catalog told
         def told() -> Any:
-            shown = run("local.show", "test-job", *option)
+            shown = run("local.cli.show", "test-job", *option)
             status = json.loads(shown.stdout) if shown.returncode == 0 else {}
             return status if status.get("catalog", {}).get("state") == "NOTIFIED" else None
 
         assert wait_for(told)["status"] == "SUCCESS"
-        assert "test-job" in run("local.show", *option).stdout
+        assert "test-job" in run("local.cli.show", *option).stdout
         s3_client(f"http://127.0.0.1:{port}").head_object(Bucket=BUCKET, Key=f"{PREFIX}/test-job-status.json")
 
         # AND Ctrl-C ends it at once, though it is in a long poll
@@ -117,7 +117,7 @@ def test_a_busy_port_is_told(run: Callable[..., subprocess.CompletedProcess[str]
         port = taken.getsockname()[1]
 
         # WHEN the program is to have it
-        result = run("local.start", "--port", str(port))
+        result = run("local.cli.start", "--port", str(port))
 
     # THEN it says so
     assert result.returncode == 1
@@ -129,7 +129,7 @@ def test_a_part_of_the_configuration_is_not_enough_and_all_that_is_missing_is_na
     run: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
     # WHEN only the bucket is configured
-    result = run("local.start", OAM_STATUS_BUCKET="bucket", OAM_STATUS_PREFIX="")
+    result = run("local.cli.start", OAM_STATUS_BUCKET="bucket", OAM_STATUS_PREFIX="")
 
     # THEN all that is missing is named at once, and no embedded stack is run
     assert result.returncode == 2
@@ -160,7 +160,7 @@ def test_a_queue_that_does_not_answer_is_told(run: Callable[..., subprocess.Comp
     url = "http://127.0.0.1:9"
 
     # WHEN the program is started
-    result = run("local.start", AWS_ENDPOINT_URL=url, OAM_STATUS_SQS_QUEUE_URL=f"{url}/1/q", **REAL)
+    result = run("local.cli.start", AWS_ENDPOINT_URL=url, OAM_STATUS_SQS_QUEUE_URL=f"{url}/1/q", **REAL)
 
     # THEN it says so
     assert result.returncode == 2
@@ -179,7 +179,7 @@ def test_with_an_env_file_it_polls_the_queue_that_is_named_there(tmp_path: Path)
 
         # WHEN the program runs, and a message is sent there
         with started(tmp_path) as process:
-            command = [sys.executable, "-m", "local.send", "--yes", str(FOLDER / "chunk-started.json")]
+            command = [sys.executable, "-m", "local.cli.send", "--yes", str(FOLDER / "chunk-started.json")]
             processes.run(command, cwd=tmp_path, check=True)
 
             # THEN it is published there
@@ -194,14 +194,14 @@ def test_with_an_env_file_it_polls_the_queue_that_is_named_there(tmp_path: Path)
 def working(folder: Path, port: int, seconds: float) -> Iterator[subprocess.Popen[str]]:
     """Run the program, and have it at work on a message, which takes it so long."""
     slow = (
-        "import sys, time, handler.app as app, local.start\n"
+        "import sys, time, handler.app as app, local.cli.start\n"
         "handler = app.lambda_handler\n"
         "def slow(event, context):\n"
         "    print('working', flush=True)\n"
         f"    time.sleep({seconds})\n"
         "    return handler(event, context)\n"
         "app.lambda_handler = slow\n"
-        "sys.exit(local.start.main())\n"
+        "sys.exit(local.cli.start.main())\n"
     )
     command = [sys.executable, "-c", slow, "--port", str(port)]
     with processes.start(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -265,7 +265,7 @@ def test_a_file_that_is_no_sqs_event_is_not_sent(
         path.write_text(content)
 
     # WHEN it is to be sent
-    result = run("local.send", str(path))
+    result = run("local.cli.send", str(path))
 
     # THEN the reason is told
     assert result.returncode == 1
@@ -273,12 +273,12 @@ def test_a_file_that_is_no_sqs_event_is_not_sent(
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("module", ["local.send", "local.show"])
+@pytest.mark.parametrize("module", ["local.cli.send", "local.cli.show"])
 def test_where_nothing_listens_that_is_told(
     run: Callable[..., subprocess.CompletedProcess[str]], module: str, port: int
 ) -> None:
     # WHEN there is no embedded stack
-    arguments = [str(FOLDER / "full-job.json")] if module == "local.send" else []
+    arguments = [str(FOLDER / "full-job.json")] if module == "local.cli.send" else []
     result = run(module, *arguments, "--port", str(port))
 
     # THEN both say so, and how to start one
@@ -295,7 +295,7 @@ def test_sample_env_names_every_variable_and_configures_nothing(
     (tmp_path / ".env").write_text(sample)
 
     # WHEN something is to be sent
-    result = run("local.send", str(FOLDER / "full-job.json"), "--port", "9")
+    result = run("local.cli.send", str(FOLDER / "full-job.json"), "--port", "9")
 
     # THEN it goes to the embedded stack
     assert "Nothing listens at http://127.0.0.1:9" in result.stderr

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from local.scenario import SCENARIO, Expected, Job
-from local.verdict import judge_catalog, judge_dead_letters, judge_job, judge_strangers
+from local.demo.scenario import SCENARIO, Expected, Job
+from local.demo.verdict import judge_catalog, judge_dead_letters, judge_job, judge_strangers
 
 JOB = SCENARIO.jobs[0]
 IDS = [f"id-{number}" for number in range(len(JOB.messages))]

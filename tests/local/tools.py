@@ -23,14 +23,14 @@ def tool(
     name: str, *arguments: str, cwd: Path | str | None = None, **variables: str
 ) -> "CompletedProcess[str]":
     """Run a tool to its end, with no terminal."""
-    command = [sys.executable, "-m", f"local.{name}", *arguments]
+    command = [sys.executable, "-m", f"local.cli.{name}", *arguments]
     return processes.run(command, cwd=Path(cwd) if cwd else None, env=processes.environment(**variables))
 
 
 def at_a_terminal(answer: str, name: str, *arguments: str, **variables: str) -> tuple[int, str]:
     """Run a tool at a terminal, and answer what it asks; give its exit code and what was to be seen."""
     main, terminal = pty.openpty()
-    command = [sys.executable, "-m", f"local.{name}", *arguments]
+    command = [sys.executable, "-m", f"local.cli.{name}", *arguments]
     variables |= {"TERM": "dumb"}
     with processes.start(
         command,

@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
-from local.artifact import find_python
+from local.packaging.artifact import find_python
 from tests import processes
 from tests.deploy.translated import ROOT
 

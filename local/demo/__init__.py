@@ -1,0 +1,1 @@
+"""The demo: several jobs through the real handler, and a verdict on what became of them."""

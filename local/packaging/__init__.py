@@ -1,0 +1,1 @@
+"""What is made from the sources: the artifact that is deployed, and the sample events."""

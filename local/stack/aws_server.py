@@ -1,0 +1,113 @@
+"""S3 and SQS over real HTTP on the loopback interface: moto's own server.
+
+As a process of its own: `python -m local.stack.aws_server --port 0` prints its URL and serves until SIGTERM
+or Ctrl-C.
+"""
+
+import argparse
+import json
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import make_server
+
+HOST = "127.0.0.1"
+
+
+@contextmanager
+def aws_server(port: int = 0) -> Iterator[str]:
+    """Serve S3 and SQS until the context ends.
+
+    Buckets and queues are moto's, and moto has one set of them a process: give them names of their own.
+
+    Args:
+        port: the TCP port; 0 for any free one.
+
+    Yields:
+        The server's URL.
+
+    Raises:
+        OSError: when the port is taken.
+    """
+    # A socket of our own, because werkzeug ends the process when a port is taken.
+    with socket.create_server((HOST, port), backlog=128) as listening:
+        server = make_server(
+            HOST,
+            port,
+            _AtomicS3(DomainDispatcherApplication(create_backend_app)),
+            threaded=True,
+            request_handler=_QuietRequestHandler,
+            fd=listening.fileno(),
+        )
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="aws-server", daemon=True)
+    thread.start()
+    try:
+        yield f"http://{HOST}:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _AtomicS3:
+    """Lets one S3 request at a time through to moto.
+
+    Its conditional PUT looks at the stored object, then writes: two at once would both find their ETag. SQS
+    requests need no such thing, and a long poll would keep everybody out.
+    """
+
+    def __init__(self, application: DomainDispatcherApplication) -> None:
+        self._application = application
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        # The credential scope of an AWS signature names the service; moto takes the unsigned for S3's.
+        if "/sqs/aws4_request" in environ.get("HTTP_AUTHORIZATION", ""):
+            return self._answer(environ, start_response)
+        with self._lock:
+            return self._answer(environ, start_response)
+
+    def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            answer: Iterable[bytes] = self._application(environ, start_response)
+        except NotImplementedError as error:
+            start_response("501 Not Implemented", [("Content-Type", "application/x-amz-json-1.0")])
+            return [json.dumps({"__type": "UnknownOperationException", "message": str(error)}).encode()]
+        return answer
+
+
+class _QuietRequestHandler(MotoRequestHandler):
+    """Moto's request handler without a line in the terminal for every request."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        pass
+
+
+def main() -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="python -m local.stack.aws_server", description=main.__doc__)
+    parser.add_argument("--port", type=int, default=0, help="TCP port (default: any free one)")
+    arguments = parser.parse_args()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        with aws_server(arguments.port) as url:
+            print(url, flush=True)
+            stop.wait()
+    except OSError as error:
+        sys.exit(f"{HOST}:{arguments.port}: {error.strerror}")
+
+
+if __name__ == "__main__":
+    main()

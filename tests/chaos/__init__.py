@@ -1,1 +1,0 @@
-"""Proves by fault injection that nothing is lost: `python -m tests.chaos --help`."""

@@ -1,0 +1,87 @@
+"""The judge sees what it is there to see: what excuses a repeated POST, and what a log says."""
+
+import json
+import sys
+from collections import defaultdict
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from aws_lambda_powertools import Logger
+
+from handler import app
+from tools.chaos.aws import Version
+from tools.chaos.catalog import Post
+from tools.chaos.harness import Run
+from tools.chaos.judge import Judge
+from tools.chaos.proxy import Request
+
+KEY = "p/j-status.json"
+
+
+def version(at: float, section: dict[str, Any], writer: int = 1) -> Version:
+    body = json.dumps({"catalog": section}).encode()
+    return Version(round(at * 10), KEY, body, "etag", 0, writer, at, {})
+
+
+def post(at: float) -> Post:
+    request = cast("Request", SimpleNamespace(worker=1, fate=None, answered=True, begun=at, ended=at))
+    return Post(round(at * 10), "https://a.b/{z}/{x}/{y}.png", ("a",), at, at, request)
+
+
+def run(versions: list[Version], log: str) -> Run:
+    """What a run left behind, as far as these tests look."""
+    left = SimpleNamespace(
+        s3=SimpleNamespace(versions=defaultdict(list, {KEY: versions}), bucket="b"),
+        sqs=SimpleNamespace(messages={}),
+        proxy=SimpleNamespace(met=[]),
+        schedule=SimpleNamespace(messages=[]),
+        kills=[],
+        lags=[],
+        logs={1: log},
+    )
+    return cast("Run", left)
+
+
+@pytest.mark.parametrize(
+    ("between", "why"),
+    [
+        # Of the claim's POST nobody knows whether the catalog took it: the first images are told again.
+        ([version(2, {"digest": "B", "state": "PENDING"})], "other images were claimed in between"),
+        ([version(2, {"digest": "A", "state": "NOTIFIED"})], None),
+        ([], None),
+    ],
+)
+def test_a_repeated_post_needs_a_reason(between: list[Version], why: str | None) -> None:
+    # GIVEN images A, told and recorded at second 1, and claimed and told again at second 3
+    versions = [version(1.1, {"digest": "A"}), *between, version(2.9, {"digest": "A"})]
+    judge = Judge(run(versions, ""), "p/")
+    # WHEN the judge is asked what for
+    reason = judge._why_again("j", post(1), post(3), [post(1)])
+    # THEN
+    assert reason == why
+
+
+def test_an_error_in_a_log_is_a_finding(capsys: pytest.CaptureFixture[str]) -> None:
+    # GIVEN the log of a worker whose function logged, as it logs, that it met what it does not know
+    logger = Logger(service="s", logger_formatter=app.logger.registered_formatter, stream=sys.stdout)
+    try:
+        raise KeyError("ours")
+    except KeyError:
+        logger.exception("Batch item failed unexpectedly")
+    told = capsys.readouterr().out
+    # WHEN it is judged, with a line that a kill cut short
+    judge = Judge(run([], told + 'Fatal Python error\n{"level": "ERR'), "p/")
+    judge._judge_logs()
+    # THEN
+    assert [finding.kind for finding in judge.findings] == ["unexpected"] * 2
+    assert "KeyError" in judge.findings[0].text
+    assert "Fatal Python error" in judge.findings[1].text
+
+
+def test_a_refusal_that_is_logged_again_is_a_finding() -> None:
+    line = json.dumps({"level": "WARNING", "message": "Message refused", "message_id": "m", "reason": "why"})
+    judge = Judge(run([], f"{line}\n{line}\n"), "p/")
+    judge._schedule = {}
+    judge._judge_poison()
+    assert [finding.kind for finding in judge.findings] == ["reason"]

@@ -1,0 +1,1 @@
+"""The two harnesses: chaos (fault injection) and bench (measurements)."""

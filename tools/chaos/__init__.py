@@ -1,0 +1,1 @@
+"""Proves by fault injection that nothing is lost: `python -m tools.chaos --help`."""
