@@ -1,35 +1,28 @@
 """Which stack is meant: decided here, for every tool.
 
-With any of the project's variables set, in the environment or in `.env`, it is the one that they name; all
-that a tool needs has to be there, and half of it is an error. With none set, it is `make start`'s embedded
-stack.
+`--stack` names a deployed one. Without it, with any of the project's variables set, in the environment or in
+`.env`, it is the one that they name; all that a tool needs has to be there, and half of it is an error. With
+none set, it is `make start`'s embedded stack.
 """
 
 import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Flag, auto
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, EndpointConnectionError
+from botocore.exceptions import BotoCoreError
 from botocore.session import Session
 
 from handler.settings import SettingsError, read_settings
+from local.cli.deployed import find_deployed
 from local.cli.env_file import EnvFileError, parse_env_file, quoted
+from local.cli.target import ConfigurationError, Part, Target
 from local.stack.aws_server import HOST
 from local.stack.embedded import ACCOUNT, BUCKET, PREFIX, QUEUE, leave_aws, s3_client, sqs_client
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-    from mypy_boto3_sqs import SQSClient
-
-MISCONFIGURED = 2  # the exit code
 
 ENV_FILE = Path(".env")  # in the working directory
 
@@ -46,50 +39,7 @@ _OURS = (
 )
 
 
-class ConfigurationError(Exception):
-    """Raised when it is not clear which stack is meant; its text is for the person who asked."""
-
-
-class Part(Flag):
-    """What of a stack a tool works with."""
-
-    QUEUE = auto()
-    BUCKET = auto()
-    FUNCTION = auto()  # it runs the function, which needs all its settings
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The stack that a tool works with.
-
-    Attributes:
-        is_embedded: whether it is the embedded one, where nothing can be harmed.
-        url: of the embedded one; empty for another.
-        queue_url: the queue; empty where it is neither needed nor known.
-        bucket: the bucket of the status objects; as the queue.
-        prefix: what their keys begin with; as the queue.
-        sqs: the queue's client.
-        s3: the bucket's client.
-        description: what it is, for the person who asked.
-    """
-
-    is_embedded: bool
-    url: str
-    queue_url: str
-    bucket: str
-    prefix: str
-    sqs: "SQSClient"
-    s3: "S3Client"
-    description: str
-
-    def explain(self, error: Exception) -> str:
-        """Say why something failed, and what to do where that is clear."""
-        if self.is_embedded and isinstance(error, EndpointConnectionError):
-            return f"Nothing listens at {self.url}. `make start` in another terminal starts it."
-        return str(error)
-
-
-def find_stack(needs: Part, port: int) -> Target:
+def find_stack(needs: Part, port: int, stack: str | None = None) -> Target:
     """Decide which stack is meant, and say it on stderr.
 
     The environment of this process becomes what boto3 and the function need to work with that stack.
@@ -97,12 +47,16 @@ def find_stack(needs: Part, port: int) -> Target:
     Args:
         needs: what of it the tool works with.
         port: of the embedded stack.
+        stack: the name of a deployed one, for which `.env` gives AWS's credentials and region alone.
 
     Raises:
         ConfigurationError: when half a stack is named, or what is named can't be used.
     """
     load_env_file(ENV_FILE)
-    target = _named(needs, os.environ) if configured(os.environ) else _embedded(port)
+    if stack:
+        target = find_deployed(stack, region(os.environ))
+    else:
+        target = _named(needs, os.environ) if configured(os.environ) else _embedded(port)
     print(target.description, file=sys.stderr, flush=True)
     return target
 
@@ -219,6 +173,7 @@ def _named(needs: Part, environ: Mapping[str, str]) -> Target:
         sqs=sqs,
         s3=s3,
         description=lines,
+        variables=environ,
     )
 
 

@@ -18,10 +18,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from handler.messages import parse
 from handler.status_object import iso
-from local.cli.configuration import MISCONFIGURED, ConfigurationError, Part, Target, find_stack
+from local.cli.configuration import find_stack
 from local.cli.jobs import Found, find_job
 from local.cli.letters import Hand, Letter, refusal
 from local.cli.queues import NoQueue, count, find_dead_letter_queue
+from local.cli.target import MISCONFIGURED, ConfigurationError, Part, Target
 from local.cli.text import as_text
 from local.stack.embedded import PORT
 

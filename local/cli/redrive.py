@@ -17,12 +17,13 @@ from collections.abc import Callable
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.cli.configuration import MISCONFIGURED, ConfigurationError, Part, Target, find_stack
+from local.cli.configuration import find_stack
 from local.cli.confirm import NoTerminal, ask, check_can_ask
 from local.cli.letters import Letter, refusal
 from local.cli.move_by_hand import HOLD, Keep, Kept, Moved, Way, move_one_by_one
 from local.cli.move_task import FASTEST, MoveFailed, UnknownCall, move_all
 from local.cli.queues import Counts, NoQueue, attributes, count, find_dead_letter_queue
+from local.cli.target import MISCONFIGURED, ConfigurationError, Part, Target
 from local.cli.text import as_text
 from local.stack.embedded import PORT
 

@@ -17,8 +17,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.cli.configuration import MISCONFIGURED, ConfigurationError, Part, find_stack
+from local.cli.configuration import find_stack
 from local.cli.confirm import NoTerminal, ask
+from local.cli.target import MISCONFIGURED, ConfigurationError, Part
 from local.cli.text import printable
 from local.stack.embedded import PORT
 

@@ -11,8 +11,9 @@ import sys
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.cli.configuration import MISCONFIGURED, ConfigurationError, Part, Target, find_stack
+from local.cli.configuration import find_stack
 from local.cli.jobs import Found, find_job, find_jobs
+from local.cli.target import MISCONFIGURED, ConfigurationError, Part, Target
 from local.cli.text import printable
 from local.stack.embedded import PORT
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.cli.configuration import MISCONFIGURED, ConfigurationError, Part, Target, find_stack
+from local.cli.configuration import find_stack
 from local.cli.jobs import describe, find_jobs
+from local.cli.target import MISCONFIGURED, ConfigurationError, Part, Target
 from local.cli.text import printable
 from local.stack.embedded import BUCKET, PORT, PREFIX, Stack, embedded_stack
 from local.stack.event_source_mapping import Delivery, EventSourceMapping, Handler

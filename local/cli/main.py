@@ -1,0 +1,35 @@
+"""`oam-status`: the operator's tools for the status publisher's jobs, queue and bucket."""
+
+import sys
+
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+
+_COMMANDS: tuple[click.Command, ...] = ()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.version_option(package_name="oam-status-publisher")
+def cli() -> None:
+    """Look at jobs, dead letters and settings, and put right what went wrong.
+
+    Which stack is meant: `--stack NAME`, a deployed one; else what the
+    environment or .env names; with none of the project's variables set,
+    the embedded stack of `make start`. The first line on stderr says it.
+
+    Exit codes: 0 done; 1 something is wrong with what was looked at;
+    2 usage or configuration.
+    """
+
+
+for _command in _COMMANDS:
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """Run the command that the command line names."""
+    try:
+        cli(prog_name="oam-status")
+    except (BotoCoreError, ClientError) as error:
+        click.echo(f"AWS does not do it: {error}", err=True)
+        sys.exit(1)

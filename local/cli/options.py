@@ -1,0 +1,29 @@
+"""The options that several commands have."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from local.stack.embedded import PORT
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def stack_options(command: _Command) -> _Command:
+    """Add --stack and --port, which say the stack that is meant."""
+    port = click.option(
+        "--port", type=int, default=PORT, show_default=True, help="Of `make start`'s embedded stack."
+    )
+    stack = click.option("--stack", metavar="NAME", help="The deployed stack that is meant.")
+    return stack(port(command))
+
+
+def json_option(command: _Command) -> _Command:
+    """Add --json."""
+    return click.option("--json", "as_json", is_flag=True, help="JSON for machines.")(command)
+
+
+def yes_option(command: _Command) -> _Command:
+    """Add --yes."""
+    return click.option("--yes", is_flag=True, help="Do not ask.")(command)
