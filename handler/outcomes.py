@@ -59,6 +59,10 @@ class StatusConflict(StatusStoreError):
     """Raised when other writers came first at every attempt."""
 
 
+class ConditionRefused(StatusStoreError):
+    """Raised when the store refuses a condition that holds, so that nothing can be written to it."""
+
+
 class TokenUnavailable(RetryLater):
     """Raised when the catalog's token can't be read, or can't be one, and there is none from before."""
 

@@ -11,7 +11,7 @@ from handler.deadline import Deadline, Reserve
 from handler.job_status import JobStatus, deciding, fold
 from handler.messages import Event
 from handler.notifier import Decision, Job, Notifier, Result
-from handler.outcomes import Outcome, Report, RetryLater, StatusConflict
+from handler.outcomes import Outcome, Report, RetryLater
 from handler.status_object import UnreadableStatus, read, to_json
 from handler.status_store import StatusStore, StoredObject
 
@@ -93,27 +93,33 @@ class Publisher:
                     report.outcomes.append(failure.job_outcome)
         return report
 
-    def _update(self, job: Job, report: Report) -> tuple[_Folded, StoredObject]:
-        """Write the status, and with it the claim to the notification that it makes necessary."""
+    def _update(
+        self, job: Job, report: Report, stored: StoredObject | None = None, result: Result | None = None
+    ) -> tuple[_Folded, StoredObject]:
+        """Write the status: with the claim to the notification that it makes necessary, or what came of that.
+
+        `stored` is the object as it was written before the notification; it may have changed since.
+        """
+        update = self._store.update(job.job_id, job.deadline)
         unreadable = None
-        for attempt in self._store.attempts():
-            before = self._store.get(job.job_id, job.deadline)
-            folded = self._fold(job, before)
+        while True:
+            before = stored or update.get()
+            folded = self._fold(job, before, result)
             unreadable = folded.unreadable or unreadable  # kept: the conflict may be with its own lost write
             if before and before.body == folded.body:
                 written: StoredObject | None = before
                 message = "Job status unchanged"
             else:
                 etag = before.etag if before else None
-                del before  # megabytes, in each of the threads
-                written = self._store.put(job.job_id, folded.body, etag, job.deadline)
+                stored = before = None  # megabytes, in each of the threads
+                written = update.put(folded.body, etag)
                 message = "Job status published"
             if written:
-                report.outcomes += [Outcome.CONFLICT] * attempt
-                self._report(job, folded, message, report)
+                report.outcomes += [Outcome.CONFLICT] * update.conflicts
+                if result is None:
+                    self._report(job, folded, message, report)
                 self._report_replaced(job, unreadable, written, report)
                 return folded, written
-        raise StatusConflict("other writers came first at every attempt")
 
     def _report(self, job: Job, folded: _Folded, message: str, report: Report) -> None:
         """Count and log what came of a job's messages; `message` is the log line's."""
@@ -157,7 +163,7 @@ class Publisher:
         if result.state in _CATALOG_OUTCOMES:
             report.outcomes.append(_CATALOG_OUTCOMES[result.state])
         try:
-            self._record(job, result, stored, report)
+            self._update(job, report, stored, result)
         except RetryLater as error:
             self._logger.warning(
                 "Catalog's answer not recorded", job_id=job.job_id, state=result.state, reason=str(error)
@@ -167,22 +173,6 @@ class Publisher:
                 failure.retry_after = max(failure.retry_after, job.deadline.remaining())
             return failure
         return result.error
-
-    def _record(self, job: Job, result: Result, stored: StoredObject, report: Report) -> None:
-        before: StoredObject | None = stored
-        unreadable = None
-        for attempt in self._store.attempts():
-            if attempt:
-                before = self._store.get(job.job_id, job.deadline)
-            folded = self._fold(job, before, result)
-            unreadable = folded.unreadable or unreadable
-            if before is not None and before.body == folded.body:
-                return
-            etag = before.etag if before else None
-            if written := self._store.put(job.job_id, folded.body, etag, job.deadline):
-                self._report_replaced(job, unreadable, written, report)
-                return
-        raise StatusConflict("other writers came first at every attempt")
 
     def _fold(self, job: Job, stored: StoredObject | None, result: Result | None = None) -> _Folded:
         """Fold a job's messages into what is stored, and what is known of its notification.

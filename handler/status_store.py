@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from handler.aws_errors import AWS_ERRORS, code, may_pass, status
 from handler.deadline import Deadline, Reserve
 from handler.messages import MAX_OBJECT_BYTES
-from handler.outcomes import StatusStoreError
+from handler.outcomes import ConditionRefused, StatusConflict, StatusStoreError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 ATTEMPTS = 12  # at one object, before its messages go back to the queue
+# So many attempts in a row that read the same object, and are refused because it has changed, show that the
+# store can't compare. One does not: an ETag names the bytes, and another writer may have put the same ones
+# back meanwhile (an API that writes PENDING once more). This function never does: each write adds something.
+# Four would take such a pair of writes between the GET and the PUT of each attempt.
+REFUSALS = 4
 LONGEST_WAIT = 0.4  # seconds between two attempts
 CALLS = 3  # of S3 for one read or one write, while it has a passing error
 # In bytes: what is written here, and what an editor may have added. A longer object is no status object.
 MAX_STORED_BYTES = MAX_OBJECT_BYTES * 9 // 8
-
-# 412: another writer was first (or it was this one, and the answer was lost). 409: another one is writing.
-# 404 to an If-Match: the object was deleted.
-# https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
-_CONFLICTS = frozenset({409, 412})
 
 Result = TypeVar("Result")
 
@@ -40,7 +40,7 @@ class StoredObject:
 
 
 class StatusStore:
-    """The status objects of one bucket and prefix.
+    """The status objects of one bucket and prefix; shared by threads.
 
     Args:
         s3: a client that makes one attempt a call, which takes no longer than `Reserve.AWS_CALL`.
@@ -58,59 +58,94 @@ class StatusStore:
         self._sleep = sleep
 
     def key(self, job_id: str) -> str:
-        """Return the key of a job's status object."""
+        """Return the key of a job's status object; the job id must be valid."""
         return f"{self._prefix}{job_id}-status.json"
 
-    def attempts(self) -> Iterator[int]:
-        """Yield the number of each attempt of a read-modify-write: 0, then the others after a short wait.
+    def update(self, job_id: str, deadline: Deadline) -> "Update":
+        """Return a read-modify-write of a job's status object, which ends by the deadline."""
+        return Update(self._s3, self._bucket, self.key(job_id), deadline, self._sleep)
 
-        The caller reads, changes and writes in the loop's body, leaves the loop when the write is done, and
-        raises StatusConflict after it.
-        """
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                self._wait(attempt)
-            yield attempt
 
-    def get(self, job_id: str, deadline: Deadline) -> StoredObject | None:
-        """Read a job's status object; return None if there is none.
+class Update:
+    """A read-modify-write of one object: `get` it, change it and `put` it, until that is done."""
+
+    def __init__(
+        self, s3: "S3Client", bucket: str, key: str, deadline: Deadline, sleep: Callable[[float], None]
+    ) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+        self._key = key
+        self._deadline = deadline
+        self._sleep = sleep
+        self._read: object = None  # what tells the object that was read from all others
+        self._refused: object = None  # the same of the object that could not be replaced
+        self._refusals = 0  # how often in a row
+        self.conflicts = 0  # how many attempts were in vain
+
+    def get(self) -> StoredObject | None:
+        """Read the object; return None if there is none.
 
         Raises:
             StatusStoreError: when S3 fails.
             OutOfTime: when there is no time left to read it and to write it.
         """
         try:
-            return self._call(partial(self._get, self.key(job_id)), Reserve.JOB, deadline)
+            stored = self._call(self._get, Reserve.JOB)
         except AWS_ERRORS as error:
-            if code(error) == "NoSuchKey":
-                return None
-            hint = ""
-            if code(error) == "AccessDenied":
-                hint = " (S3 says so, too, of a missing key to a role without s3:ListBucket on the bucket)"
-            raise StatusStoreError(f"reading the status object failed: {error}{hint}") from error
+            if code(error) != "NoSuchKey":
+                hint = ""
+                if code(error) == "AccessDenied":
+                    hint = (
+                        " (S3 says so, too, of a missing key to a role without s3:ListBucket on the bucket)"
+                    )
+                raise StatusStoreError(f"reading the status object failed: {error}{hint}") from error
+            stored = None
+        self._read = stored and (stored.etag, stored.last_modified, stored.version)
+        return stored
 
-    def put(self, job_id: str, body: bytes, etag: str | None, deadline: Deadline) -> StoredObject | None:
-        """Write a job's status object if it is still the one that was read; return None if it is not.
+    def put(self, body: bytes, etag: str | None) -> StoredObject | None:
+        """Write the object if it is still the one with this ETag (None: if there is none).
 
-        Args:
-            job_id: a valid one: it becomes part of the key.
-            body: the new object.
-            etag: of what was read; None: there was nothing.
-            deadline: ends the work.
+        Else wait a moment, and return None: it is to be read again.
 
         Raises:
+            StatusConflict: when that was the last attempt.
+            ConditionRefused: when the store refuses the condition though nothing has changed.
             StatusStoreError: when S3 fails.
             OutOfTime: when there is no time left to write it.
         """
+        condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
         try:
-            return self._call(partial(self._put, self.key(job_id), body, etag), Reserve.AWS_CALL, deadline)
+            return self._call(partial(self._put, body, condition), Reserve.AWS_CALL)
         except AWS_ERRORS as error:
-            if status(error) in _CONFLICTS or code(error) == "NoSuchKey":
-                return None
-            raise StatusStoreError(f"writing the status object failed: {error}") from error
+            # 412: another writer was first (or it was this one, and the answer was lost). 409: another one is
+            # writing. 404 to an If-Match: the object was deleted.
+            # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+            if status(error) == 412:
+                self._note_refusal(etag)
+            elif status(error) == 409 or code(error) == "NoSuchKey":
+                self._refusals = 0
+            else:
+                raise StatusStoreError(f"writing the status object failed: {error}") from error
+        self.conflicts += 1
+        if self.conflicts == ATTEMPTS:
+            raise StatusConflict("other writers came first at every attempt")
+        self._wait(self.conflicts)
+        return None
 
-    def _get(self, key: str) -> StoredObject:
-        answer = self._s3.get_object(Bucket=self._bucket, Key=key)
+    def _note_refusal(self, etag: str | None) -> None:
+        self._refusals = self._refusals + 1 if self._refused == self._read else 1
+        self._refused = self._read
+        if self._refusals == REFUSALS:
+            condition = f"If-Match: {etag}" if etag else "If-None-Match: *"
+            raise ConditionRefused(
+                f"the store refused to write s3://{self._bucket}/{self._key} with {condition}, {REFUSALS} "
+                "times, though nothing had changed whenever it was read again. It does not do conditional "
+                "writes as S3 does, and without them messages would be lost: update the store, or use another"
+            )
+
+    def _get(self) -> StoredObject:
+        answer = self._s3.get_object(Bucket=self._bucket, Key=self._key)
         body = b'"longer than any status object"'  # which the reader refuses, and quotes
         with answer["Body"] as stream:
             if answer["ContentLength"] <= MAX_STORED_BYTES:
@@ -118,11 +153,10 @@ class StatusStore:
         modified = int(answer["LastModified"].timestamp() * 1000)
         return StoredObject(body, answer["ETag"], modified, answer.get("VersionId"))
 
-    def _put(self, key: str, body: bytes, etag: str | None) -> StoredObject:
-        condition: dict[str, Any] = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+    def _put(self, body: bytes, condition: Mapping[str, Any]) -> StoredObject:
         answer = self._s3.put_object(
             Bucket=self._bucket,
-            Key=key,
+            Key=self._key,
             Body=body,
             ContentType="application/json",
             ACL="bucket-owner-full-control",
@@ -130,17 +164,17 @@ class StatusStore:
         )
         return StoredObject(body, answer["ETag"], 0, answer.get("VersionId"))
 
-    def _call(self, call: Callable[[], Result], seconds: float, deadline: Deadline) -> Result:
+    def _call(self, call: Callable[[], Result], seconds: float) -> Result:
         """Call S3, and again after a passing error; raise the last one."""
         for tries in range(1, CALLS):
-            deadline.require(seconds, "read or write the status object")
+            self._deadline.require(seconds, "read or write the status object")
             try:
                 return call()
             except AWS_ERRORS as error:
                 if not may_pass(error):
                     raise
             self._wait(tries)
-        deadline.require(seconds, "read or write the status object")
+        self._deadline.require(seconds, "read or write the status object")
         return call()
 
     def _wait(self, tries: int) -> None:

@@ -1,5 +1,6 @@
 """The compare-and-swap in S3, over HTTP, and the races it has to win."""
 
+import functools
 import json
 import random
 import socket
@@ -17,8 +18,8 @@ from botocore.exceptions import ClientError
 
 from handler.deadline import Deadline, Reserve
 from handler.messages import MAX_OBJECT_BYTES
-from handler.outcomes import OutOfTime, StatusConflict, StatusStoreError
-from handler.status_store import ATTEMPTS, StatusStore
+from handler.outcomes import ConditionRefused, OutOfTime, StatusConflict, StatusStoreError
+from handler.status_store import ATTEMPTS, REFUSALS, StatusStore
 from tests import processes
 from tests.conftest import Aws, in_seconds
 from tests.integration.fault_proxy import Fault, FaultProxy
@@ -34,15 +35,14 @@ class Update:
 
 def add(store: StatusStore, name: str, deadline: Deadline | None = None) -> Update:
     """Add a name to a list, once: a read-modify-write, as the publisher makes it."""
-    deadline = deadline or in_seconds(60)
-    for attempt in store.attempts():
-        stored = store.get("j", deadline)
+    update = store.update("j", deadline or in_seconds(60))
+    while True:
+        stored = update.get()
         names = json.loads(stored.body) if stored else []
         if name in names:
-            return Update(written=False, conflicts=attempt)
-        if store.put("j", json.dumps([*names, name]).encode(), stored.etag if stored else None, deadline):
-            return Update(written=True, conflicts=attempt)
-    raise StatusConflict("at every attempt")
+            return Update(written=False, conflicts=update.conflicts)
+        if update.put(json.dumps([*names, name]).encode(), stored.etag if stored else None):
+            return Update(written=True, conflicts=update.conflicts)
 
 
 @pytest.fixture
@@ -97,11 +97,11 @@ def test_the_largest_object_that_the_function_writes_is_read_whole_and_one_beyon
 ) -> None:
     for length in (MAX_OBJECT_BYTES - 1, MAX_OBJECT_BYTES + 100_000):
         aws.put("status/j-status.json", b" " * length)
-        stored = store.get("j", in_seconds(20))
+        stored = store.update("j", in_seconds(20)).get()
         assert stored
         assert len(stored.body) == length
     aws.put("status/j-status.json", b" " * 5 * 1024 * 1024)
-    stored = store.get("j", in_seconds(20))
+    stored = store.update("j", in_seconds(20)).get()
     assert stored
     assert b"longer than any status object" in stored.body
 
@@ -111,8 +111,9 @@ def test_the_version_of_an_object_is_known_where_the_bucket_has_versions(
 ) -> None:
     def write(body: bytes) -> tuple[str | None, str | None]:
         """Write it over what is there; return the version before, and its own."""
-        before = store.get("j", in_seconds(20))
-        written = store.put("j", body, before.etag if before else None, in_seconds(20))
+        update = store.update("j", in_seconds(20))
+        before = update.get()
+        written = update.put(body, before.etag if before else None)
         assert written
         return before.version if before else "nothing there", written.version
 
@@ -183,10 +184,63 @@ def test_a_conflict_is_read_and_applied_again_after_a_short_random_wait(
     assert all(0 <= wait <= 0.4 for wait in waits)
 
 
-def test_conflicts_without_end_end(proxied: StatusStore, proxy: FaultProxy) -> None:
-    proxy.faults.extend(Fault("PUT", answer=(412, "PreconditionFailed")) for _ in range(99))
+def test_conflicts_without_end_end(aws: Aws, proxied: StatusStore, proxy: FaultProxy) -> None:
+    # GIVEN others who write before each of our writes
+    for number in range(99):
+        write = functools.partial(aws.put, "status/j-status.json", b'["other", "%d"]' % number)
+        proxy.faults.append(Fault("PUT", before=write))
+    # WHEN
     with pytest.raises(StatusConflict):
         add(proxied, "a")
+    # THEN
+    assert proxy.count("PUT") == ATTEMPTS
+
+
+@pytest.mark.parametrize("before", [None, b'["a"]'])
+def test_a_store_that_refuses_a_condition_that_holds_is_said_to_be_at_fault_and_no_conflict(
+    aws: Aws, proxied: StatusStore, proxy: FaultProxy, before: bytes | None
+) -> None:
+    """Seen with Ceph 16, which compares an If-Match with its quotation marks."""
+    if before:
+        aws.put("status/j-status.json", before)
+    proxy.faults.extend(Fault("PUT", answer=(412, "PreconditionFailed")) for _ in range(99))
+    # WHEN
+    with pytest.raises(ConditionRefused) as caught:
+        add(proxied, "b")
+    # THEN it is said which object, which condition and what to do, and it comes back as any fault of the store
+    condition = 'If-Match: "' if before else "If-None-Match: *"
+    for words in (f"s3://{aws.bucket}/status/j-status.json", condition, "update the store"):
+        assert words in str(caught.value)
+    assert isinstance(caught.value, StatusStoreError)
+    assert proxy.count("PUT") == REFUSALS
+
+
+def test_another_writer_who_puts_the_same_bytes_back_is_a_conflict(
+    aws: Aws, proxied: StatusStore, proxy: FaultProxy
+) -> None:
+    # GIVEN an API that writes the same bytes again while ours are refused: another version, with the same ETag
+    aws.s3.put_bucket_versioning(Bucket=aws.bucket, VersioningConfiguration={"Status": "Enabled"})
+    rewrite = functools.partial(aws.put, "status/j-status.json", b'["PENDING"]')
+    rewrite()
+    refused = (412, "PreconditionFailed")
+    proxy.faults += [Fault("PUT", answer=refused), Fault("PUT", before=rewrite, answer=refused)]
+    # WHEN there are more refusals than prove a fault of the store, but not of one version
+    proxy.faults.extend(Fault("PUT", answer=refused) for _ in range(REFUSALS - 1))
+    # THEN
+    assert add(proxied, "a").conflicts == REFUSALS + 1
+
+
+def test_an_object_that_others_are_writing_is_no_fault_of_the_store(
+    aws: Aws, proxied: StatusStore, proxy: FaultProxy
+) -> None:
+    # GIVEN answers that say so though the object stays as it is, among fewer refusals in a row than prove a fault
+    aws.put("status/j-status.json", b'["a"]')
+    refused, writing = (412, "PreconditionFailed"), (409, "ConditionalRequestConflict")
+    answers = ([refused] * (REFUSALS - 1) + [writing] * 2) * 3
+    proxy.faults.extend(Fault("PUT", answer=answer) for answer in answers)
+    # THEN
+    with pytest.raises(StatusConflict):
+        add(proxied, "b")
     assert proxy.count("PUT") == ATTEMPTS
 
 
@@ -324,9 +378,9 @@ def test_no_request_is_begun_without_time_for_it(aws: Aws, proxy: FaultProxy) ->
     store = StatusStore(aws.client("s3", proxy.url), aws.bucket, "status")
     # Not even the read, if the write would have no time.
     with pytest.raises(OutOfTime):
-        store.get("j", in_seconds(Reserve.JOB - 0.1))
+        store.update("j", in_seconds(Reserve.JOB - 0.1)).get()
     with pytest.raises(OutOfTime):
-        store.put("j", b"[]", None, in_seconds(Reserve.AWS_CALL - 0.1))
+        store.update("j", in_seconds(Reserve.AWS_CALL - 0.1)).put(b"[]", None)
     assert not proxy.requests
 
 
@@ -338,7 +392,7 @@ def test_a_passing_error_is_not_tried_again_without_time_for_it(aws: Aws, proxy:
     later = lambda: now.__setitem__(0, now[0] + 0.1)  # noqa: E731
     proxy.faults.append(Fault("GET", answer=(500, "InternalError"), before=later))
     with pytest.raises(OutOfTime):
-        store.get("j", deadline)
+        store.update("j", deadline).get()
     assert proxy.count("GET") == 1
 
 
