@@ -79,7 +79,7 @@ def _catalog(
     from handler.catalog import Catalog, MockCatalog  # noqa: PLC0415
 
     if settings.mock_catalog:
-        return MockCatalog(logger)
+        return MockCatalog()
     if settings.token or not settings.token_secret:
         return Catalog(settings.catalog_url, lambda *_: settings.token, WORKERS)
     token = SecretToken(settings.token_secret, functools.cache(make_client), logger)

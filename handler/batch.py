@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from handler.deadline import Deadline, Reserve
+from handler.failures import Failure, log_failures
 from handler.messages import Event, InvalidMessage, parse
 from handler.outcomes import Outcome, OutOfTime, Report, RetryLater
 from handler.publisher import Publisher
@@ -16,8 +17,6 @@ from handler.queue import Queue, backoff
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
-
-IDS_PER_LINE = 5_000  # of messages: more would not fit into a line of the log
 
 
 class Batch:
@@ -51,17 +50,12 @@ class Batch:
         jobs = self._group(records, report)
         if jobs:
             self._run(jobs, deadline, report)
-        first = {record.message_id for record in records if _receive_count(record) == 1}
-        self._count_failures(report, jobs, first)
-        if self._queue and report.failed:
-            timeouts = {
-                str(record.get("receiptHandle")): _visibility_timeout(
-                    record, report.failed[record.message_id]
-                )
-                for record in records
-                if record.message_id in report.failed
-            }
-            self._queue.change_visibility(timeouts, deadline)
+        failed = [record for record in records if record.message_id in report.failed]
+        if failed:
+            retry_in = self._put_back(failed, report, deadline)
+            failures = self._failures(failed, jobs, report, retry_in)
+            report.outcomes += [getattr(failure.error, "outcome", Outcome.UNEXPECTED) for failure in failures]
+            log_failures(self._logger, failures)
         return report
 
     def _group(self, records: Sequence[SQSRecord], report: Report) -> dict[str, list[Event]]:
@@ -102,41 +96,48 @@ class Batch:
             else:
                 raise failure
 
-    def _count_failures(self, report: Report, jobs: Mapping[str, list[Event]], first: set[str]) -> None:
-        """Count the messages that failed, and log each reason once for each job.
+    def _put_back(self, records: Sequence[SQSRecord], report: Report, deadline: Deadline) -> dict[str, int]:
+        """Set when failed messages come back; return the seconds until then, by messageId, where known."""
+        if not self._queue:
+            return {}
+        timeouts = {
+            str(record.get("receiptHandle")): _visibility_timeout(record, report.failed[record.message_id])
+            for record in records
+        }
+        changed = self._queue.change_visibility(timeouts, deadline)
+        return {
+            record.message_id: timeouts[receipt]
+            for record in records
+            if (receipt := str(record.get("receiptHandle"))) in changed
+        }
 
-        A message that can never succeed comes back at once, until it is a dead letter: its first receive
+    def _failures(
+        self,
+        records: Sequence[SQSRecord],
+        jobs: Mapping[str, list[Event]],
+        report: Report,
+        retry_in: Mapping[str, int],
+    ) -> list[Failure]:
+        """Return the failures that are worth a line, each message once.
+
+        A message that can never succeed comes back immediately, until it is a dead letter: its first receive
         says all.
         """
         job_ids = {event.message_id: job_id for job_id, events in jobs.items() for event in events}
-        lines: defaultdict[tuple[str | None, str, str], list[str]] = defaultdict(list)
-        errors: dict[tuple[str | None, str, str], Exception] = {}
-        for message_id, error in report.failed.items():
-            if isinstance(error, InvalidMessage) and message_id not in first:
-                continue
-            report.outcomes.append(getattr(error, "outcome", Outcome.UNEXPECTED))
-            line = (job_ids.get(message_id), type(error).__name__, str(error))
-            lines[line].append(message_id)
-            errors[line] = error
-        for line, message_ids in lines.items():
-            for start in range(0, len(message_ids), IDS_PER_LINE):
-                self._log(errors[line], line[0], message_ids[start : start + IDS_PER_LINE])
-
-    def _log(self, error: Exception, job_id: str | None, message_ids: list[str]) -> None:
-        if isinstance(error, InvalidMessage):
-            self._logger.warning("Message refused", message_id=message_ids, reason=str(error))
-        elif isinstance(error, RetryLater):
-            self._logger.warning(
-                "Message failed",
-                job_id=job_id,
-                message_id=message_ids,
-                error=type(error).__name__,
-                reason=str(error),
+        receive_counts: defaultdict[str, list[int]] = defaultdict(list)
+        for record in records:
+            receive_counts[record.message_id].append(_receive_count(record))
+        return [
+            Failure(
+                message_id,
+                job_ids.get(message_id, getattr(error, "job_id", None)),
+                error,
+                max(receive_counts[message_id]),
+                retry_in.get(message_id),
             )
-        else:
-            self._logger.error(
-                "Message failed unexpectedly", job_id=job_id, message_id=message_ids, exc_info=error
-            )
+            for message_id, error in report.failed.items()
+            if not isinstance(error, InvalidMessage) or 1 in receive_counts[message_id]
+        ]
 
 
 def _visibility_timeout(record: SQSRecord, error: Exception) -> int:

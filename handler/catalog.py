@@ -6,7 +6,7 @@ import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -27,9 +27,6 @@ from handler.outcomes import (
 from handler.redaction import redact
 from handler.tokens import Token
 from handler.transport_errors import describe, kind_of
-
-if TYPE_CHECKING:
-    from aws_lambda_powertools import Logger
 
 # 520 to 524 and 530 are Cloudflare's, of an origin that does not answer it
 # (https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/).
@@ -161,12 +158,8 @@ class MockCatalog:
 
     done = CatalogState.MOCKED
 
-    def __init__(self, logger: "Logger") -> None:
-        self._logger = logger
-
-    def notify(self, notification: Notification, deadline: Deadline) -> None:  # noqa: ARG002 (as Catalog's)
-        """Log a notification."""
-        self._logger.info("Catalog notification not sent: mocked", payload=notification.payload)
+    def notify(self, notification: Notification, deadline: Deadline) -> None:
+        """Do nothing."""
 
 
 class _Body(io.BytesIO):

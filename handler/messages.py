@@ -47,6 +47,7 @@ class InvalidMessage(Exception):
     """Raised when a message can never become part of a job's status, however often it is delivered."""
 
     outcome: ClassVar[Outcome] = Outcome.INVALID
+    job_id: str | None = None  # whose message it is, where that was understood
 
 
 class Step(IntEnum):
@@ -98,14 +99,13 @@ def parse(message_id: str, sent_timestamp: object, body: object) -> Message:
         raise InvalidMessage("the record has no SentTimestamp in milliseconds")
     fields, recovered = _read_body(body)
     job_id = _take_job_id(fields)
-    step = step_of(fields)
-    if step is None:
-        stage, status = describe(fields.get("stage")), describe(fields.get("status"))
-        raise InvalidMessage(f"unknown stage or status: {stage}, {status}")
-    if step is Step.MOSAIC_FINISHED:
-        _check_finished_mosaic(fields)
-    event = Event(message_id, int(sent_timestamp), step, without_reserved(fields))
-    check_size(event, len(body))
+    try:
+        step = _checked_step(fields)
+        event = Event(message_id, int(sent_timestamp), step, without_reserved(fields))
+        check_size(event, len(body))
+    except InvalidMessage as error:
+        error.job_id = job_id
+        raise
     return Message(job_id, event, recovered)
 
 
@@ -183,6 +183,17 @@ def _take_job_id(fields: dict[str, Any]) -> str:
             + describe(job_id)
         )
     return job_id
+
+
+def _checked_step(fields: Mapping[str, Any]) -> Step:
+    """Return the step that a message's fields name, once they have all that it needs."""
+    step = step_of(fields)
+    if step is None:
+        stage, status = describe(fields.get("stage")), describe(fields.get("status"))
+        raise InvalidMessage(f"unknown stage or status: {stage}, {status}")
+    if step is Step.MOSAIC_FINISHED:
+        _check_finished_mosaic(fields)
+    return step
 
 
 def _check_finished_mosaic(fields: Mapping[str, Any]) -> None:

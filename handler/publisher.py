@@ -162,6 +162,12 @@ class Publisher:
         result = self._notifier.notify(job, notification, folded.decision.section)
         if result.state in _CATALOG_OUTCOMES:
             report.outcomes.append(_CATALOG_OUTCOMES[result.state])
+        if result.state is CatalogState.NOTIFIED:
+            self._logger.info("Catalog notified", job_id=job.job_id, uri=notification.uri)
+        elif result.state is CatalogState.MOCKED:
+            self._logger.info(
+                "Catalog notification not sent: mocked", job_id=job.job_id, payload=notification.payload
+            )
         try:
             self._update(job, report, stored, result)
         except RetryLater as error:

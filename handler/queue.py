@@ -59,31 +59,38 @@ class Queue:
         self._url = url
         self._logger = logger
 
-    def change_visibility(self, timeouts: Mapping[str, int], deadline: Deadline) -> None:
-        """Set when messages come back. Where that fails, the queue's own visibility timeout holds.
+    def change_visibility(self, timeouts: Mapping[str, int], deadline: Deadline) -> set[str]:
+        """Set when messages come back; where that fails, the queue's own visibility timeout holds.
 
         Args:
             timeouts: the seconds to wait, by receipt handle.
             deadline: ends the work.
+
+        Returns:
+            The receipt handles for which it was set.
         """
         entries = list(timeouts.items())
         chunks = [entries[start : start + BATCH_ENTRIES] for start in range(0, len(entries), BATCH_ENTRIES)]
         sqs = self._make_client()  # before there are threads: a session is not for several
         pool = ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="visibility")
-        calls = [pool.submit(self._change, sqs, chunk, deadline) for chunk in chunks]
+        calls = {pool.submit(self._change, sqs, chunk, deadline): chunk for chunk in chunks}
         done, late = wait(calls, max(0.0, deadline.remaining()))
         pool.shutdown(wait=False, cancel_futures=True)
         reasons: Counter[str] = Counter({"no time was left": len(late)})
+        changed = set()
         for call in done:
             if error := call.exception():
                 self._logger.error("Visibility not changed", calls=1, exc_info=error)
             else:
-                reasons.update(call.result())
+                failed = call.result()
+                reasons.update(set(failed.values()))
+                changed |= {receipt for receipt, _ in calls[call]} - failed.keys()
         for reason, count in (+reasons).items():  # a line each: 10,000 messages are a thousand calls
             self._logger.warning("Visibility not changed", calls=count, reason=reason)
+        return changed
 
-    def _change(self, sqs: "SQSClient", entries: list[tuple[str, int]], deadline: Deadline) -> set[str]:
-        """Change the visibility of ten messages at the most; return the reasons why it was not."""
+    def _change(self, sqs: "SQSClient", entries: list[tuple[str, int]], deadline: Deadline) -> dict[str, str]:
+        """Change the visibility of ten messages at the most; return why it was not, by receipt handle."""
         try:
             deadline.require(Reserve.AWS_CALL, "change the visibility")
             answer = sqs.change_message_visibility_batch(
@@ -94,5 +101,5 @@ class Queue:
                 ],
             )
         except (OutOfTime, *AWS_ERRORS) as error:
-            return {str(error)}
-        return {failure["Code"] for failure in answer.get("Failed", [])}
+            return {receipt: str(error) for receipt, _ in entries}
+        return {entries[int(failure["Id"])][0]: failure["Code"] for failure in answer.get("Failed", [])}

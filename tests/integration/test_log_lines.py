@@ -1,11 +1,15 @@
-"""No line of the function's log is longer than CloudWatch takes, whatever a batch holds."""
+"""What the function's log says of each message, and that no line is longer than CloudWatch takes."""
 
 import uuid
 
 import pytest
 
 from handler.log import MAX_LINE_BYTES
+from handler.status_store import REFUSALS
+from local.stack.event_source_mapping import EventSourceMapping
 from tests.factories import body, record
+from tests.integration.fault_proxy import Fault, FaultProxy
+from tests.integration.scripted_catalog import Answer
 from tests.integration.test_app import Function, catalog, function  # noqa: F401 (fixtures)
 
 
@@ -56,3 +60,82 @@ def test_the_largest_mocked_notification_is_a_line_that_cloudwatch_takes(
     (line,) = function.logged("Catalog notification not sent: mocked")
     assert images[3_000] in line["payload"]
     assert longest(function) <= MAX_LINE_BYTES
+
+
+def test_each_failure_says_whose_it_is_why_how_often_it_came_and_when_it_comes_back(
+    function: Function,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # GIVEN a real queue with poison that names its job, and a job that the catalog wants later
+    sqs = function.aws.client("sqs")
+    url = sqs.create_queue(QueueName=f"q-{uuid.uuid4().hex[:12]}")["QueueUrl"]
+    monkeypatch.setenv("OAM_STATUS_SQS_QUEUE_URL", url)
+    function.catalog.answers.append(Answer(429, headers={"Retry-After": "600"}))
+    sqs.send_message(QueueUrl=url, MessageBody=body("chunk", "PAUSED", "job-a"))
+    sqs.send_message(QueueUrl=url, MessageBody=body("mosaic", "FINISHED", "job-b"))
+    mapping = EventSourceMapping(sqs, url, function.module.lambda_handler, wait=1)
+    records = mapping.receive()
+    # WHEN
+    assert len(function.invoke(*records)) == 2
+    # THEN
+    ids = {record["body"].split('"')[3]: record["messageId"] for record in records}
+    found = [line for line in function.lines if line.get("message") in ("Message refused", "Message failed")]
+    keys = ("job_id", "message_id", "receive_count", "retry_in", "error", "reason")
+    assert sorted([line[key] for key in keys] for line in found) == [
+        ["job-a", [ids["job-a"]], 1, 0, "InvalidMessage", 'unknown stage or status: "chunk", "PAUSED"'],
+        ["job-b", [ids["job-b"]], 1, 600, "CatalogBusy", "HTTP 429: {}"],
+    ]
+
+
+def test_a_return_that_the_queue_did_not_take_is_not_said(
+    function: Function,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # GIVEN a queue that does not know the one message's receipt, and none at all
+    sqs = function.aws.client("sqs")
+    url = sqs.create_queue(QueueName=f"q-{uuid.uuid4().hex[:12]}")["QueueUrl"]
+    function.invoke(record("poison", message_id="without a queue"))
+    monkeypatch.setenv("OAM_STATUS_SQS_QUEUE_URL", url)
+    function.module._batch.cache_clear()
+    function.invoke(record("poison", message_id="unknown receipt"))
+    # THEN
+    lines = function.logged("Message refused")
+    assert [line["message_id"] for line in lines] == [["without a queue"], ["unknown receipt"]]
+    assert not [line for line in lines if "retry_in" in line]
+
+
+def test_a_notified_catalog_is_a_line_of_its_job(function: Function) -> None:  # noqa: F811
+    assert function.invoke(record(body("mosaic", "FINISHED"))) == []
+    (line,) = function.logged("Catalog notified")
+    assert (line["level"], line["job_id"]) == ("INFO", "test-job")
+    assert line["uri"] == "https://oam-tiles.s3.amazonaws.com/test-job/{z}/{x}/{y}.png"
+
+
+def test_jobs_that_the_open_circuit_holds_back_are_one_line_of_a_batch(function: Function) -> None:  # noqa: F811
+    # GIVEN a catalog that is down
+    function.catalog.answers.extend([Answer(503)] * 500)
+    # WHEN a batch finishes more jobs than open the circuit
+    records = [record(body("mosaic", "FINISHED", f"job-{number}")) for number in range(50)]
+    assert len(function.invoke(*records)) == 50
+    # THEN
+    lines = function.logged("Message failed")
+    (held_back,) = [line for line in lines if line["error"] == "CircuitOpen"]
+    others = [line["job_id"] for line in lines if line is not held_back]
+    assert held_back["jobs"] == len(held_back["job_ids"]) == len(held_back["message_id"]) > 1
+    assert sorted(held_back["job_ids"] + others) == sorted(f"job-{number}" for number in range(50))
+
+
+def test_a_store_that_refuses_every_if_match_is_said_to_be_at_fault(
+    function: Function,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert function.invoke(record(body("chunk", "STARTED"))) == []
+    with FaultProxy(function.aws.url) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.url)
+        function.module._batch.cache_clear()
+        proxy.faults.extend([Fault("PUT", answer=(412, "PreconditionFailed"))] * 99)
+        assert len(function.invoke(record(body("chunk", "FINISHED"), 1))) == 1
+    (line,) = function.logged("Message failed")
+    assert (line["job_id"], line["error"]) == ("test-job", "ConditionRefused")
+    assert f"s3://{function.aws.bucket}/status/test-job-status.json" in line["reason"]
+    assert f"{REFUSALS} times" in line["reason"]

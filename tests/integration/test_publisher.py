@@ -62,7 +62,7 @@ class Stage:
         logger = Logger(service=uuid.uuid4().hex, level="DEBUG")  # a new one: it holds stdout
         s3 = self.aws.client("s3", self.proxy.url)
         store = StatusStore(s3, self.aws.bucket, "status", sleep=lambda _: None)
-        catalog = MockCatalog(logger) if mock else Catalog(self.catalog.url, lambda *_: TOKEN, 4)
+        catalog = MockCatalog() if mock else Catalog(self.catalog.url, lambda *_: TOKEN, 4)
         return Publisher(store, Notifier(lambda: catalog, self.breaker, None, logger), None, logger)
 
     def publish(self, *events: Event, seconds: float = 30.0, mock: bool = False) -> dict[str, Exception]:

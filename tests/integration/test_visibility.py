@@ -3,13 +3,13 @@
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 from aws_lambda_powertools import Logger
 
-from handler.deadline import Reserve
+from handler.deadline import Deadline, Reserve
 from handler.queue import Queue
 from local.stack.event_source_mapping import EventSourceMapping
 from tests.conftest import TOKEN, Aws, in_seconds
@@ -63,10 +63,11 @@ def test_any_number_of_messages_is_changed_ten_a_call(aws: Aws, queue: Sqs, prox
     receipts = {message["Body"]: message["ReceiptHandle"] for message in queue.receive()}
     # WHEN all but one are put off, and that one is not
     made = make_queue(aws.client("sqs", proxy.url), queue)
-    made.change_visibility(
+    changed = made.change_visibility(
         {receipt: 0 if name == "m7" else 900 for name, receipt in receipts.items()}, in_seconds(5)
     )
     # THEN
+    assert changed == set(receipts.values())
     assert [message["Body"] for message in queue.receive()] == ["m7"]
     assert proxy.count("POST") == 3
 
@@ -78,9 +79,10 @@ def test_a_failing_call_is_logged_and_the_queues_own_timeout_holds(
     receipts = [message["ReceiptHandle"] for message in queue.receive()]
     made = make_queue(aws.client("sqs", proxy.url), queue)
     # WHEN SQS fails, then knows one of the receipts only
-    proxy.faults.extend(Fault("POST", answer=(500, "InternalError")) for _ in range(3))
-    made.change_visibility(dict.fromkeys(receipts, 0), in_seconds(5))
-    made.change_visibility({"no receipt": 0}, in_seconds(5))
+    proxy.faults.append(Fault("POST", answer=(500, "InternalError")))
+    assert made.change_visibility(dict.fromkeys(receipts, 0), in_seconds(5)) == set()
+    known = receipts[0]
+    assert made.change_visibility({"no receipt": 0, known: 900}, in_seconds(5)) == {known}
     # THEN
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["message"] for line in lines] == ["Visibility not changed"] * 2
@@ -91,7 +93,7 @@ def test_a_queue_that_hangs_does_not_hold_the_answer_up(aws: Aws, queue: Sqs, pr
     made = make_queue(aws.client("sqs", proxy.url), queue)
     proxy.faults.append(Fault("POST", before=lambda: time.sleep(3)))
     begun = time.monotonic()
-    made.change_visibility({"receipt": 0}, in_seconds(0.3))
+    assert made.change_visibility({"receipt": 0}, in_seconds(0.3)) == set()
     assert time.monotonic() - begun < 1
 
 
@@ -155,9 +157,12 @@ def test_retry_after_reaches_the_message_as_its_least_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[dict[str, int]] = []
-    monkeypatch.setattr(
-        Queue, "change_visibility", lambda self, timeouts, deadline: asked.append(dict(timeouts))
-    )
+
+    def note(self: Queue, timeouts: Mapping[str, int], deadline: Deadline) -> set[str]:
+        asked.append(dict(timeouts))
+        return set()
+
+    monkeypatch.setattr(Queue, "change_visibility", note)
     monkeypatch.setenv("OAM_STATUS_SQS_QUEUE_URL", queue.url)
     function.catalog.answers += [Answer(503, headers={"Retry-After": "3000"}), Answer(400)]
     queue.send(body("mosaic", "FINISHED", "a"), body("mosaic", "FINISHED", "b"))

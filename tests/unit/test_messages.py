@@ -408,3 +408,19 @@ def test_nothing_but_a_refusal_ever_comes_out_of_a_bad_message(text: str) -> Non
         return
     # AND what is understood can be written as strict JSON, in UTF-8
     assert json.loads(encode(message.event.fields).decode()) == message.event.fields
+
+
+@pytest.mark.parametrize(
+    ("text", "job_id"),
+    [
+        (body("chunk", "PAUSED"), "test-job"),
+        (body("mosaic", "FINISHED", target="no URL"), "test-job"),
+        (body("chunk", "STARTED", "../escape"), None),
+        ("{}", None),
+        ("poison", None),
+    ],
+)
+def test_a_refusal_names_the_job_where_that_was_understood(text: str, job_id: str | None) -> None:
+    with pytest.raises(InvalidMessage) as refused:
+        parse("m", SENT, text)
+    assert refused.value.job_id == job_id
