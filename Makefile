@@ -12,7 +12,7 @@ help: ## List the targets
 # --- Here ---------------------------------------------------------------------------------------------
 
 .PHONY: setup
-setup: .venv/ready ## Make .venv with everything, pinned and hash-checked
+setup: .venv/ready .venv/bin/oam-status ## Make .venv with everything, pinned and hash-checked
 
 .venv/ready: requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -20,6 +20,11 @@ setup: .venv/ready ## Make .venv with everything, pinned and hash-checked
 	@echo "Setting up .venv (about a minute, once) ..."
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements-dev.txt
+	@touch $@
+
+# This project itself, as an editable: its setuptools is locked, and nothing is downloaded.
+.venv/bin/oam-status: pyproject.toml .venv/ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-index --no-build-isolation --editable .
 	@touch $@
 
 .PHONY: demo

@@ -127,6 +127,10 @@ def _folder(command: Sequence[str | Path], cwd: Path | None) -> Path:
     words = [str(word) for word in command]
     if cwd is None:
         return empty_folder()
-    reads_it = any(word.startswith("local.") for word in words) or (words[0] == "make" and len(words) > 1)
+    reads_it = (
+        any(word.startswith("local.") for word in words)
+        or Path(words[0]).name == "oam-status"
+        or (words[0] == "make" and len(words) > 1)
+    )
     assert cwd.resolve() != ROOT.resolve() or not reads_it, f"{words} would read the user's .env"
     return cwd

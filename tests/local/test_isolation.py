@@ -182,7 +182,7 @@ def test_no_test_starts_a_process_past_the_clean_environment() -> None:
 
 
 def test_a_tool_that_would_read_the_users_env_file_is_not_started() -> None:
-    for command in (["python", "-m", "local.cli.redrive"], ["make", "redrive"]):
+    for command in (["python", "-m", "local.cli.redrive"], ["make", "redrive"], ["bin/oam-status", "jobs"]):
         with pytest.raises(AssertionError, match=r"would read the user's \.env"):
             processes.run(command, cwd=processes.ROOT)
 
