@@ -21,6 +21,7 @@ from local.cli.configuration import find_stack
 from local.cli.jobs import describe, find_jobs
 from local.cli.target import MISCONFIGURED, ConfigurationError, Part, Target
 from local.cli.text import printable
+from local.stack.aws_server import HOST
 from local.stack.embedded import BUCKET, PORT, PREFIX, Stack, embedded_stack
 from local.stack.event_source_mapping import Delivery, EventSourceMapping, Handler
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _BATCH_SIZE = 100
 _FUNCTION_TIMEOUT = 60  # seconds
+_FOR_DOCKER = '   (make invoke, Docker on Linux: make start ARGS="--host 172.17.0.1")'
 _AFTER_AN_ERROR = 5  # seconds until the queue is polled again
 
 
@@ -76,6 +78,12 @@ def main() -> int:
     parser.add_argument(
         "--port", type=int, default=PORT, help="of the embedded S3 and SQS (default: %(default)s)"
     )
+    parser.add_argument(
+        "--host",
+        default=HOST,
+        help="IPv4 address on which they listen beside %(default)s; who reaches it can read and write all. "
+        "For `make invoke` with Docker on Linux: 172.17.0.1, or what `ip -4 address show docker0` says",
+    )
     arguments = parser.parse_args()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # whoever follows the log in a pipe gets whole lines
@@ -85,7 +93,9 @@ def main() -> int:
     except ConfigurationError as error:
         _say(str(error))
         return MISCONFIGURED
-    return _run_embedded(arguments.port, ending) if target.is_embedded else _run_named(target, ending)
+    if target.is_embedded:
+        return _run_embedded(arguments.port, arguments.host, ending)
+    return _run_named(target, ending)
 
 
 def _run_named(target: Target, ending: _Ending) -> int:
@@ -99,20 +109,24 @@ def _run_named(target: Target, ending: _Ending) -> int:
     return 0
 
 
-def _run_embedded(port: int, ending: _Ending) -> int:
+def _run_embedded(port: int, host: str, ending: _Ending) -> int:
     try:
-        with embedded_stack(port) as stack:
+        with embedded_stack(port, host=host) as stack:
             stack.enter_environment()
             mapping = _mapping(stack.sqs, stack.queue_url)
-            _introduce(stack, port)
+            _introduce(stack, port, host)
             _poll(mapping, ending, _JobReporter(stack))
     except OSError as error:
-        _say(f"Cannot serve on 127.0.0.1:{port}: {error.strerror}. Another port: --port")
+        _say(f"Cannot serve on {_addresses(host, port)}: {error.strerror}. Others: --port, --host")
         return 1
     return 0
 
 
-def _introduce(stack: Stack, port: int) -> None:
+def _addresses(host: str, port: int) -> str:
+    return " and ".join(f"{address}:{port}" for address in dict.fromkeys((HOST, host)))
+
+
+def _introduce(stack: Stack, port: int, host: str) -> None:
     send, show = "make send EVENT=events/full-job.json", "make show"
     if port != PORT:
         send, show = (
@@ -121,6 +135,7 @@ def _introduce(stack: Stack, port: int) -> None:
         )
     _say(f"""Nothing is configured: this is the embedded stack, which is gone when this program ends.
   S3 and SQS  {stack.url}   bucket: {BUCKET}   queue: {stack.queue_url}
+  listens on  {_addresses(host, port)}{_FOR_DOCKER if host == HOST else ""}
   catalog     {stack.catalog.url}/tms
   to send     {send}
   to see      {show}

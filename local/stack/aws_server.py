@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from moto.moto_server.werkzeug_app import (
@@ -22,29 +22,42 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import make_server
 
 HOST = "127.0.0.1"
+_ANY = "0.0.0.0"  # noqa: S104 (all addresses, 127.0.0.1 among them: only for who asks for it)
 
 
 @contextmanager
-def aws_server(port: int = 0) -> Iterator[str]:
+def aws_server(port: int = 0, host: str = HOST) -> Iterator[str]:
     """Serve S3 and SQS until the context ends.
 
     Buckets and queues are moto's, and moto has one set of them a process: give them names of their own.
 
     Args:
         port: the TCP port; 0 for any free one.
+        host: an IPv4 address to listen on beside 127.0.0.1, such as that of Docker's bridge.
 
     Yields:
-        The server's URL.
+        The server's URL, on 127.0.0.1.
 
     Raises:
-        OSError: when the port is taken.
+        OSError: when the port is taken, or this machine has no such address.
     """
+    application = _AtomicS3(DomainDispatcherApplication(create_backend_app))
+    with ExitStack() as stack:
+        port = stack.enter_context(_serving(application, _ANY if host == _ANY else HOST, port))
+        if host not in {_ANY, HOST}:
+            stack.enter_context(_serving(application, host, port))
+        yield f"http://{HOST}:{port}"
+
+
+@contextmanager
+def _serving(application: "_AtomicS3", host: str, port: int) -> Iterator[int]:
+    """Serve an application on one address until the context ends; yield the port."""
     # A socket of our own, because werkzeug ends the process when a port is taken.
-    with socket.create_server((HOST, port), backlog=128) as listening:
+    with socket.create_server((host, port), backlog=128) as listening:
         server = make_server(
-            HOST,
+            host,
             port,
-            _AtomicS3(DomainDispatcherApplication(create_backend_app)),
+            application,
             threaded=True,
             request_handler=_QuietRequestHandler,
             fd=listening.fileno(),
@@ -52,7 +65,7 @@ def aws_server(port: int = 0) -> Iterator[str]:
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="aws-server", daemon=True)
     thread.start()
     try:
-        yield f"http://{HOST}:{server.port}"
+        yield server.port
     finally:
         server.shutdown()
         thread.join()

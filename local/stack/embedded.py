@@ -93,6 +93,7 @@ def leave_aws() -> None:
 def embedded_stack(
     port: int = 0,
     *,
+    host: str = HOST,
     visibility_timeout: int = 30,
     max_receive_count: int = 5,
     not_yet_indexed: Iterable[str] = (),
@@ -101,6 +102,7 @@ def embedded_stack(
 
     Args:
         port: the TCP port of S3 and SQS; 0 for any free one.
+        host: an address for them beside 127.0.0.1.
         visibility_timeout: the seconds until an undeleted message comes back.
         max_receive_count: how often a message is delivered before it is a dead letter.
         not_yet_indexed: as in `local.stack.catalog_server.CatalogServer`.
@@ -109,9 +111,9 @@ def embedded_stack(
         The stack.
 
     Raises:
-        OSError: when the port is taken.
+        OSError: when the port is taken, or this machine has no such address.
     """
-    with aws_server(port) as url, CatalogServer(_TOKEN, not_yet_indexed=not_yet_indexed) as catalog:
+    with aws_server(port, host) as url, CatalogServer(_TOKEN, not_yet_indexed=not_yet_indexed) as catalog:
         s3, sqs = s3_client(url), sqs_client(url)
         s3.create_bucket(Bucket=BUCKET)
         dead_letter_queue_url = sqs.create_queue(QueueName=DEAD_LETTER_QUEUE)["QueueUrl"]

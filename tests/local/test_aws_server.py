@@ -73,6 +73,20 @@ def test_a_taken_port_is_an_error_and_does_not_end_the_process() -> None:
         pass
 
 
+def test_it_listens_on_one_more_address_if_told_and_on_no_other() -> None:
+    # GIVEN a server with an address beside 127.0.0.1
+    with aws_server(host="127.0.0.2") as url:
+        port = int(url.rpartition(":")[2])
+
+        # THEN both lead to the same buckets
+        s3_client(url).create_bucket(Bucket="on-two-addresses")
+        s3_client(f"http://127.0.0.2:{port}").head_bucket(Bucket="on-two-addresses")
+
+        # AND no other does
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.3", port))
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_as_a_process_of_its_own_it_says_its_url_and_ends_on_a_signal(number: signal.Signals) -> None:
     # GIVEN the server as a process

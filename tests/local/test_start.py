@@ -125,6 +125,18 @@ def test_a_busy_port_is_told(run: Callable[..., subprocess.CompletedProcess[str]
     assert "Traceback" not in result.stderr
 
 
+def test_an_address_that_this_machine_does_not_have_is_told(
+    run: Callable[..., subprocess.CompletedProcess[str]], port: int
+) -> None:
+    # WHEN the embedded stack is to listen on one, of those that are kept for documentation
+    result = run("local.cli.start", "--port", str(port), "--host", "192.0.2.1")
+
+    # THEN it says so
+    assert result.returncode == 1
+    assert f"Cannot serve on 127.0.0.1:{port} and 192.0.2.1:{port}: Cannot assign" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_a_part_of_the_configuration_is_not_enough_and_all_that_is_missing_is_named(
     run: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
