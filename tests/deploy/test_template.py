@@ -23,6 +23,7 @@ from tests.deploy.translated import (
     TEMPLATE,
     Stack,
 )
+from tests.docs.pages import PAGES
 
 BIN = ROOT / ".venv" / "bin"
 
@@ -464,9 +465,9 @@ def test_samconfig_gives_parameters_that_the_template_has() -> None:
 def test_the_stack_that_invented_jobs_are_sent_to_registers_none_of_them() -> None:
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())
     stack = config["default"]["global"]["parameters"]["stack_name"]
-    # GIVEN the stacks to which the README sends what is in events/
-    shown = re.findall(r"STACK=([\w-]+)", (ROOT / "README.md").read_text())
-    assert shown == [stack]
+    # GIVEN the stacks to which the pages send what is in events/
+    pages = "\n".join(page.read_text() for page in PAGES)
+    assert set(re.findall(r"STACK=([\w-]+)", pages)) == {stack}
     # THEN their catalog is mocked, and that of none which works for people is
     mocked = {
         name
