@@ -9,6 +9,8 @@ DOCS = ROOT / "docs"
 PAGES = sorted({*ROOT.glob("*.md"), *DOCS.glob("*.md")})
 
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+# Not part of a longer word or path; what follows is its command line.
+_COMMAND_LINE = re.compile(r"(?<![\w./-])(?:\.venv/bin/)?oam-status(?![\w./-])([^|>&;#]*)")
 _INLINE = re.compile(r"`([^`]+)`")
 
 
@@ -40,6 +42,21 @@ def section(page: Path, heading: str) -> str:
     return re.split(
         rf"^#{{1,{len(marks)}}} ", page.read_text().split(f"\n{heading}\n")[1], flags=re.MULTILINE
     )[0]
+
+
+def links(page: Path) -> list[str]:
+    """Return where a page's links lead."""
+    return re.findall(r"\]\(([^)\s]+)\)", prose(page.read_text()))
+
+
+def targets(page: Path) -> set[str]:
+    """Return the targets of make that a page shows."""
+    return {target for piece in code(page) for target in re.findall(r"\bmake ([a-z][a-z-]+)", piece)}
+
+
+def command_lines(page: Path) -> list[list[str]]:
+    """Return the words behind each `oam-status` that a page shows."""
+    return [found.split() for piece in code(page) for found in _COMMAND_LINE.findall(piece)]
 
 
 def anchors(page: Path) -> set[str]:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tests import processes
+from tests.docs.pages import DOCS, README, blocks
 
 ESCAPE = "\x1b"
 
@@ -20,6 +21,10 @@ from tests import processes
 wrong = replace(SCENARIO.jobs[2], expected=Expected("chunk", "FAILED", error="another error"))
 sys.exit(main(replace(SCENARIO, jobs=(wrong, *SCENARIO.jobs[3:]), poison=SCENARIO.poison[:1])))
 """
+
+
+def without_times(line: str) -> str:
+    return re.sub(r"\d\d:\d\d:\d\d\.\d{3}|\(\d+\.\d s\)", "<time>", line)
 
 
 def test_it_ends_well_and_a_pipe_gets_plain_lines(tmp_path: Path) -> None:
@@ -49,6 +54,13 @@ def test_it_ends_well_and_a_pipe_gets_plain_lines(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     assert any(line.get("message") == "Job status published" for line in lines)
     assert any("_aws" in line for line in lines)
+    # AND it says what the pages show of it, but for the times
+    shown = [*blocks(README, "console")[0].splitlines(), *blocks(DOCS / "local.md", "")[0].splitlines()]
+    shown = [line for line in shown if not line.startswith(("$ ", "..."))]
+    assert len(shown) > 10
+    assert {without_times(line) for line in shown} <= {
+        without_times(line) for line in run.stdout.splitlines()
+    }
 
 
 def test_a_wrong_expectation_is_told_and_exits_1(tmp_path: Path) -> None:
