@@ -3,18 +3,27 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from handler.app import WORKERS
 from handler.catalog_entry import CatalogEntry, CatalogState, find_notification
-from handler.job_status import JobStatus, fold
-from handler.messages import RESERVED_FIELDS, parse
+from handler.circuit_breaker import RECOVERY_TIMEOUT
+from handler.deadline import Reserve
+from handler.job_status import MAX_HISTORY, JobStatus, fold
+from handler.messages import MAX_OBJECT_BYTES, RESERVED_FIELDS, parse
+from handler.queue import CAP
 from handler.status_object import to_json
+from handler.strict_json import MAX_DEPTH
+from handler.tiles import MAX_TARGET_BYTES
 from tests.deploy.translated import TEMPLATE
 from tests.docs.pages import DOCS, ROOT, blocks, section
 from tests.factories import NOON, event
 from tools.bench.run import as_table
 
+ARCHITECTURE = DOCS / "architecture.md"
+DEPLOYING = DOCS / "deploying.md"
 MESSAGES = DOCS / "messages.md"
 STATUS_OBJECT = DOCS / "status-object.md"
 SETTINGS = DOCS / "settings.md"
@@ -105,9 +114,29 @@ def test_the_benchmark_shown_is_the_one_that_was_measured() -> None:
 
 
 def test_every_module_of_the_function_is_in_the_architecture() -> None:
-    text = (DOCS / "architecture.md").read_text()
+    text = ARCHITECTURE.read_text()
     modules = {path.name for path in (ROOT / "handler").glob("*.py")} - {"__init__.py"}
     assert modules - set(re.findall(r"\(\.\./handler/(\w+\.py)\)", text)) <= {
         "aws_errors.py",  # which exceptions of botocore's pass, and
         "transport_errors.py",  # requests' in words: details of the two clients
     }
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        (ARCHITECTURE, f"runs up to {WORKERS} jobs at once"),
+        (ARCHITECTURE, f"up to {Reserve.LONGEST_POST:.0f} seconds, as long as time is left"),
+        (ARCHITECTURE, f"is not asked for {RECOVERY_TIMEOUT:.0f} seconds"),
+        (ARCHITECTURE, f"with full jitter, up to {CAP // 60} minutes"),
+        (ARCHITECTURE, f"{TEMPLATE['Parameters']['MaxReceiveCount']['Default']} receives"),
+        (MESSAGES, f"at most {MAX_TARGET_BYTES:,} bytes"),
+        (MESSAGES, f"deeper than {MAX_DEPTH} levels"),
+        (STATUS_OBJECT, f"It has {MAX_HISTORY} messages at most"),
+        (STATUS_OBJECT, f"under {MAX_OBJECT_BYTES // 2**20} MiB"),
+        (DEPLOYING, f"{TEMPLATE['Parameters']['MemorySize']['Default']:,} MB, the default"),
+        (DEPLOYING, f"`MemorySize={TEMPLATE['Parameters']['MemorySize']['MinValue']}` is"),
+    ],
+)
+def test_a_figure_shown_is_the_codes(page: Path, said: str) -> None:
+    assert said in " ".join(page.read_text().split())
