@@ -14,7 +14,7 @@ from aws_lambda_powertools.utilities.data_classes import SQSEvent
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from handler.batch import Batch
+from handler.batch import BatchProcessor
 from handler.circuit_breaker import CircuitBreaker
 from handler.deadline import Deadline, Reserve
 from handler.log import make_logger, set_debug
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from handler.catalog import Catalog, MockCatalog
 
-WORKERS = 32  # jobs at once; each has at most one request under way
+WORKERS = 32  # concurrent jobs; each has at most one request under way
 
 SERVICE = "oam-status-publisher"
 NAMESPACE = "OpenAerialMap"
@@ -41,7 +41,7 @@ logger = make_logger(SERVICE)
 metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
 
 
-def wire(settings: Settings) -> Batch:
+def wire(settings: Settings) -> BatchProcessor:
     """Make the clients, and put the parts together."""
     # One attempt a call: the caller retries, which knows how much time there is.
     config = Config(
@@ -64,11 +64,11 @@ def wire(settings: Settings) -> Batch:
     queue = None
     if settings.queue_url:
         queue = Queue(functools.cache(functools.partial(client, "sqs")), settings.queue_url, logger)
-    return Batch(Publisher(store, notifier, settings.tiles_base, logger), queue, WORKERS, logger)
+    return BatchProcessor(Publisher(store, notifier, settings.tiles_base, logger), queue, WORKERS, logger)
 
 
 def _remove_expect_header(params: dict[str, Any], **_: object) -> None:
-    """Remove a request's Expect header: for its answer botocore waits up to a second before the body."""
+    """Remove a request's Expect header: botocore would wait up to a second for the 100."""
     params["headers"].pop("Expect", None)
 
 
@@ -87,7 +87,7 @@ def _catalog(
 
 
 @functools.cache
-def _batch() -> Batch:
+def _processor() -> BatchProcessor:
     """Wire the parts once. A SettingsError is not cached: each invocation raises it until it is fixed."""
     settings = read_settings(os.environ)
     set_debug(logger, debug=settings.debug)
@@ -116,7 +116,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> "PartialIte
     deadline = Deadline.of_invocation(
         context.get_remaining_time_in_millis() / 1000, len(records), int(context.memory_limit_in_mb)
     )
-    report = _batch().process(records, deadline)
+    report = _processor().process(records, deadline)
     _count(report, context)
     failed = dict.fromkeys(record.message_id for record in records if record.message_id in report.failed)
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}

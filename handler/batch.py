@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from handler.deadline import Deadline, Reserve
+from handler.events import Event
 from handler.failures import Failure, log_failures
-from handler.messages import Event, InvalidMessage, parse
+from handler.messages import InvalidMessage, parse
 from handler.outcomes import Outcome, OutOfTime, Report, RetryLater
 from handler.publisher import Publisher
 from handler.queue import Queue, backoff
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
 
-class Batch:
+class BatchProcessor:
     """Processes batches.
 
     Args:

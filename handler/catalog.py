@@ -25,31 +25,35 @@ from handler.outcomes import (
     OutOfTime,
 )
 from handler.redaction import redact
-from handler.tokens import Token
+from handler.tokens import TokenProvider
 from handler.transport_errors import describe, kind_of
 
-# 520 to 524 and 530 are Cloudflare's, of an origin that does not answer it
+# Of a status that is not about the one notification. 520 to 524 and 530 are Cloudflare's, of an origin that
+# does not respond
 # (https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/).
-_DOWN = frozenset({408, 502, 504, *range(520, 525), 530})
-_UNAVAILABLE = frozenset({429, 503})
+_KINDS: dict[int, type[CatalogError]] = {
+    **dict.fromkeys((408, 502, 504, *range(520, 525), 530), CatalogDown),
+    429: CatalogBusy,
+    503: CatalogUnavailable,
+}
 
 # A server closes a connection that idles (Node after 5 s), which a frozen function does not notice.
 _IDLE_SECONDS = 2.0
-_ANSWER_BYTES = 65_536  # what is read of an answer
-_BODY_SECONDS = 0.3  # how long a body is waited for: it may never come, or have no end
+_BODY_BYTES = 65_536  # what is read of a response's body
+_BODY_SECONDS = 0.3  # how long it is waited for: it may never come, or have no end
 _ERROR_CHARACTERS = 500  # what is kept of it
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    """A catalog's answer, known when its headers are there; the body comes after that, or does not."""
+class _Response:
+    """A catalog's response, known when its headers are there; the body comes after that, or does not."""
 
     status: int
     retry_after: float  # in seconds
     body: "Future[str]"
 
     def text(self) -> str:
-        """Return what came of the body soon."""
+        """Return what of the body comes within _BODY_SECONDS."""
         try:
             return self.body.result(_BODY_SECONDS)
         except TimeoutError:
@@ -62,12 +66,12 @@ class Catalog:
     Args:
         url: its base URL.
         token: returns its bearer token.
-        connections: how many threads may use it at once.
+        connections: how many threads may use it concurrently.
     """
 
     done = CatalogState.NOTIFIED
 
-    def __init__(self, url: str, token: Token, connections: int) -> None:
+    def __init__(self, url: str, token: TokenProvider, connections: int) -> None:
         self._url = f"{url.rstrip('/')}/tms"
         self._host = urlsplit(self._url).hostname or ""
         self._token = token
@@ -85,66 +89,60 @@ class Catalog:
         A redirect is not followed: requests would turn the POST into a GET, get the catalog's listing with
         a 200, and nothing would have been registered.
 
-        Args:
-            notification: what to say.
-            deadline: ends the work; the time to record the answer is kept back.
-
         Raises:
             CatalogError: on anything but a 2xx; its text begins with the status code, and holds no token.
             CatalogDown: when that is not about this notification.
             TokenUnavailable: when there is no token to send.
-            OutOfTime: when too little time is left to ask.
+            OutOfTime: when too little time is left to send it and to record the response.
         """
         token = self._token(None, deadline)
-        answer = self._post(notification, token, deadline)
-        if answer.status == 401 and (newer := self._token(token, deadline)) != token:
-            token, answer = newer, self._post(notification, newer, deadline)
-        text = answer.text()  # also of a success: a connection whose body is read can be used again
-        if 200 <= answer.status < 300:
+        response = self._post(notification, token, deadline)
+        if response.status == 401 and (newer := self._token(token, deadline)) != token:
+            token, response = newer, self._post(notification, newer, deadline)
+        text = response.text()  # also of a success: a connection whose body is read can be used again
+        if 200 <= response.status < 300:
             return
-        kind = CatalogDown if answer.status in _DOWN else CatalogError
-        if answer.status in _UNAVAILABLE:
-            kind = CatalogBusy if answer.status == 429 else CatalogUnavailable
         text = redact(text, token)  # before it is cut: that may leave half of the token
-        raise kind(f"HTTP {answer.status}: {text}"[:_ERROR_CHARACTERS], answer.retry_after)
+        kind = _KINDS.get(response.status, CatalogError)
+        raise kind(f"HTTP {response.status}: {text}"[:_ERROR_CHARACTERS], response.retry_after)
 
-    def _post(self, notification: Notification, token: str, deadline: Deadline) -> _Answer:
+    def _post(self, notification: Notification, token: str, deadline: Deadline) -> _Response:
         """POST in a thread of its own, which is not waited for beyond the time there is.
 
-        requests' timeouts are for one address of the name, and for one piece of the answer: neither bounds
+        requests' timeouts are for one address of the name, and for one piece of the response: neither bounds
         all of it. The thread that is left behind can't send a whole request any more.
         """
         deadline.require(Reserve.POST + Reserve.RECORD, "call the catalog")
         seconds = min(Reserve.LONGEST_POST, deadline.remaining() - Reserve.RECORD - _BODY_SECONDS)
         body = _Body(json.dumps(notification.payload).encode(), deadline)
         self._drop_idle_connections(deadline.now())
-        answer: Future[_Answer] = Future()
+        future: Future[_Response] = Future()
         try:
-            threading.Thread(target=self._send, args=(body, token, seconds, answer), daemon=True).start()
+            threading.Thread(target=self._send, args=(body, token, seconds, future), daemon=True).start()
         except RuntimeError as error:
             raise CatalogUnavailable(f"not asked: {error}") from None  # there is no room for a thread
         try:
-            found = answer.result(seconds)
+            response = future.result(seconds)
         except TimeoutError:
             if body.cancel():
                 raise CatalogTimeout(f"{self._host} did not answer within {seconds:.1f} s") from None
             raise CatalogUnavailable(f"no connection to {self._host} within {seconds:.1f} s") from None
         self._used_at = deadline.now()
-        return found
+        return response
 
-    def _send(self, body: "_Body", token: str, seconds: float, answer: "Future[_Answer]") -> None:
+    def _send(self, body: "_Body", token: str, seconds: float, future: "Future[_Response]") -> None:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         timeout = (min(Reserve.CONNECT, seconds), seconds)
         try:
             request = requests.Request("POST", self._url, headers=headers, data=body).prepare()
-            with self._adapter.send(request, timeout=timeout, **self._settings) as response:
-                found = _Answer(response.status_code, _retry_after(response), Future())
-                answer.set_result(found)
-                found.body.set_result(_start_of(response))
+            with self._adapter.send(request, timeout=timeout, **self._settings) as received:
+                response = _Response(received.status_code, _retry_after(received), Future())
+                future.set_result(response)
+                response.body.set_result(_start_of(received))
         except Exception as error:  # noqa: BLE001 (a thread's end; requests lets through much)
             kind = kind_of(error) if body.cancel() else CatalogUnavailable
-            if not answer.done():
-                answer.set_exception(kind(describe(error, self._host)))
+            if not future.done():
+                future.set_exception(kind(describe(error, self._host)))
 
     def _drop_idle_connections(self, now: float) -> None:
         with self._lock:
@@ -196,11 +194,11 @@ class _Body(io.BytesIO):
 
 
 def _start_of(response: requests.Response) -> str:
-    """Read what comes of a body soon: a timeout is for each piece of it, and they may have no end."""
+    """Read a body for a short time: requests' timeout is for each piece of it, and they may have no end."""
     content, end = b"", time.monotonic() + _BODY_SECONDS / 2
     try:
-        while len(content) < _ANSWER_BYTES and time.monotonic() < end:
-            part = response.raw.read1(_ANSWER_BYTES, decode_content=True)
+        while len(content) < _BODY_BYTES and time.monotonic() < end:
+            part = response.raw.read1(_BODY_BYTES, decode_content=True)
             if not part:
                 break
             content += part

@@ -1,8 +1,8 @@
 """The `catalog` section of a job's status object: what the catalog must know, and what became of it (pure).
 
-At most one invocation at a time may POST for a job (two at once can lose an entry in the catalog), and a
-repeat is wasted. So an invocation claims the notification first, in the same conditional write that says
-SUCCESS; a claim ends with the invocation that made it, at the latest.
+At most one invocation at a time may POST for a job: two concurrent POSTs can lose an entry in the catalog,
+and a repeat is wasted. So an invocation claims the notification first, in the same conditional write that
+says SUCCESS; a claim ends with the invocation that made it, at the latest.
 """
 
 import hashlib
@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from handler.job_status import JobStatus, deciding
-from handler.messages import Step, is_images
-from handler.status_object import from_iso, iso
+from handler.events import Step, is_images
+from handler.job_status import JobStatus, deciding_event
+from handler.status_object import from_iso, to_iso
 from handler.strict_json import encode
 from handler.tiles import tile_json, tiles_url
 
@@ -31,7 +31,6 @@ class CatalogState(StrEnum):
 class Notification:
     """What the catalog must know of a finished job."""
 
-    message_id: str  # of the mosaic FINISHED that notifies the catalog, and fails with it
     uri: str  # the job's tile URL, as in its TileJSON
     images: tuple[str, ...]  # the source images, as the catalog knows them
 
@@ -46,7 +45,7 @@ class Notification:
         return hashlib.sha256(encode([self.uri, sorted(set(self.images))])).hexdigest()
 
 
-def find_notification(job_id: str, status: JobStatus, tiles_base: str | None = None) -> Notification | None:
+def notification_for(job_id: str, status: JobStatus, tiles_base: str | None = None) -> Notification | None:
     """Return what the catalog must know of a job; None before SUCCESS.
 
     None, too, where the target or the images are none that a message could have: the legacy system checked
@@ -57,13 +56,13 @@ def find_notification(job_id: str, status: JobStatus, tiles_base: str | None = N
         status: its status, with at least one event.
         tiles_base: as in `handler.tiles.tiles_url`.
     """
-    event = deciding(status)
+    event = deciding_event(status)
     url = tiles_url(event.fields.get("target"), tiles_base)
     images = event.fields.get("images")
     if event.step is not Step.MOSAIC_FINISHED or url is None or not is_images(images):
         return None
     uri = tile_json(job_id, url)["tiles"][0]
-    return Notification(event.message_id, uri, tuple(image.removeprefix("/vsicurl/") for image in images))
+    return Notification(uri, tuple(image.removeprefix("/vsicurl/") for image in images))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +107,7 @@ class CatalogEntry:
             "updatedAt": self.updated_at,
         }
         if self.expires_at is not None:
-            section |= {"claimedUntil": iso(self.expires_at), "claimedBy": self.owner}
+            section |= {"claimedUntil": to_iso(self.expires_at), "claimedBy": self.owner}
         return section if self.error is None else section | {"error": self.error}
 
     def is_notified(self, notification: Notification, done: CatalogState) -> bool:
@@ -128,10 +127,10 @@ class CatalogEntry:
         """Return the entry of a notification without a claim; what went wrong last time stays."""
         if self.digest == notification.digest:
             return replace(self, expires_at=None, owner="")
-        return CatalogEntry(CatalogState.PENDING, notification.uri, notification.digest, 0, iso(now))
+        return CatalogEntry(CatalogState.PENDING, notification.uri, notification.digest, 0, to_iso(now))
 
     def claim(self, notification: Notification, owner: str, now: int, expires_at: int) -> "CatalogEntry":
-        """Return the entry with a claim; the owner's own stands as it is (its write's answer was lost)."""
+        """Return the entry with a claim; the owner's own stands as it is (its write was not confirmed)."""
         if self.owner == owner:
             return self
         attempts = self.attempts if self.digest == notification.digest else 0
@@ -140,19 +139,19 @@ class CatalogEntry:
             notification.uri,
             notification.digest,
             attempts + 1,
-            iso(now),
+            to_iso(now),
             expires_at,
             owner,
         )
 
     def complete(self, state: CatalogState, now: int, error: str | None = None) -> "CatalogEntry":
         """Return the entry with what became of its claim, which ends."""
-        return replace(self, state=state, updated_at=iso(now), expires_at=None, owner="", error=error)
+        return replace(self, state=state, updated_at=to_iso(now), expires_at=None, owner="", error=error)
 
     def fail_and_keep_claim(self, now: int, error: str) -> "CatalogEntry":
-        """Return the entry with a failure after which the catalog may still be at work: the claim stays."""
-        return replace(self, state=CatalogState.FAILED, updated_at=iso(now), error=error)
+        """Return the entry with a failure after which the catalog may be processing it: the claim stays."""
+        return replace(self, state=CatalogState.FAILED, updated_at=to_iso(now), error=error)
 
     def release(self, now: int) -> "CatalogEntry":
-        """Return the entry without its claim, which was not used: the catalog was not asked."""
+        """Return the entry without its claim, which was not used: nothing was sent."""
         return replace(self.complete(CatalogState.PENDING, now), attempts=self.attempts - 1)

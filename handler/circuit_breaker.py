@@ -1,9 +1,9 @@
 """Circuit breaker for the catalog: one that is down would cost every invocation its time.
 
 The circuit breaker of https://learn.microsoft.com/azure/architecture/patterns/circuit-breaker: closed while
-the catalog answers, open after a few failures in a row, then half open: one request in a while probes. Of
+the catalog responds, open after a few failures in a row, then half open: one request in a while probes. Of
 the libraries, pybreaker calls under its lock, one job after the other, and circuitbreaker lets every thread
-probe at once.
+probe concurrently.
 """
 
 import threading
@@ -19,7 +19,7 @@ MINOR_POINTS = 1
 
 # In seconds.
 RECOVERY_TIMEOUT = 30.0  # from the last failure to the next probe
-MAX_RECOVERY_TIMEOUT = 120.0  # for a catalog that asks for more with a Retry-After
+MAX_RECOVERY_TIMEOUT = 120.0  # for a catalog whose Retry-After is longer
 
 
 class CircuitBreaker:
@@ -46,7 +46,7 @@ class CircuitBreaker:
         """Decide whether the catalog may be called; the one call that an open circuit allows is the probe.
 
         Args:
-            owner: who asks; the one that probes may ask again.
+            owner: who is to call it; the one that probes may do so again.
         """
         with self._lock:
             if not self.is_open or self._probing == owner:
@@ -60,12 +60,12 @@ class CircuitBreaker:
             return True
 
     def record_success(self) -> None:
-        """Close the circuit: the catalog has answered, whatever it said."""
+        """Close the circuit: the catalog has responded, whatever it said."""
         with self._lock:
             self._points, self._probing, self._last_success = 0, None, self._clock()
 
     def record_failure(self, error: CatalogDown, began: float) -> bool:
-        """Count a failure, unless the catalog has answered another request meanwhile.
+        """Count a failure, unless the catalog has responded to another request meanwhile.
 
         Returns whether this failure opened the circuit.
 

@@ -14,11 +14,11 @@ from handler.outcomes import OutOfTime
 class Reserve:
     """What a step needs; it is begun only with so much left. The one table of all these times.
 
-    Together: a job is begun with 3 s left of the invocation (JOB + ANSWER = 2.9), and the catalog is asked
-    with 5 s left (NOTIFY + ANSWER = 4.95; a token that is not known yet takes an AWS_CALL more). No client of
-    AWS tries again by itself, so the worst case of a call is its two timeouts. An S3 that takes longer than
-    AWS_READ for an answer is down: its messages come back. A name with several silent addresses takes several
-    connect timeouts: `batch` does not wait beyond the deadline, nor does `catalog` beyond its own share.
+    Together: a job is begun with 3 s left of the invocation (JOB + RESPONSE = 2.9), and the catalog is called
+    with 5 s left (NOTIFY + RESPONSE = 4.95; a token that is not known yet takes an AWS_CALL more). No client
+    of AWS tries again by itself, so the worst case of a call is its two timeouts. An S3 that takes longer
+    than AWS_READ to respond is down: its messages come back. A name with several silent addresses takes
+    several connect timeouts: `batch` does not wait beyond the deadline, nor `catalog` beyond its own share.
     """
 
     AWS_CONNECT = 0.3
@@ -27,17 +27,17 @@ class Reserve:
 
     JOB = 2 * AWS_CALL  # 2.5: read the status object, write it
     CLAIM = AWS_CALL  # 1.25: write the status object with the claim in it
-    POST = 0.7  # less than this is no time to wait for the catalog's answer
+    POST = 0.7  # less than this is no time to wait for the catalog's response
     RECORD = JOB + 0.1  # 2.6: write what the catalog said; after a conflict, which is quick, read and write
     NOTIFY = CLAIM + POST + RECORD  # 4.55
 
-    LONGEST_POST = 25.0  # a limit: the longest wait for the catalog's answer
+    LONGEST_POST = 25.0  # a limit: the longest wait for the catalog's response
     CONNECT = 3.0  # a limit: the catalog's connect timeout, for each of its addresses
 
     VISIBILITY = AWS_CALL + 0.1  # 1.35: a batch does not wait any longer for a job that hangs
 
-    ANSWER = 0.4  # collect what the jobs gave, log, count and answer
-    ANSWER_PER_MESSAGE = 0.000_06  # the same for each message, with a whole CPU: twice what was measured
+    RESPONSE = 0.4  # collect what the jobs gave, log, count and respond
+    RESPONSE_PER_MESSAGE = 0.000_06  # the same for each message, with a whole CPU: twice what was measured
 
 
 # Lambda gives a function one whole CPU at this memory, and less in proportion
@@ -54,16 +54,16 @@ class Deadline:
 
     @classmethod
     def of_invocation(cls, seconds: float, messages: int, memory_mb: int) -> "Deadline":
-        """Return the deadline of an invocation that begins now; what the answer needs comes after it.
+        """Return the deadline of an invocation that begins now; what the response needs comes after it.
 
         Args:
             seconds: what is left until Lambda ends the invocation.
-            messages: how many the batch has: each adds to the answer.
+            messages: how many the batch has: each adds to the response.
             memory_mb: the function's memory, and with it its share of a CPU.
         """
         share = min(1.0, memory_mb / _ONE_CPU_MB)
-        answer = Reserve.ANSWER + messages * Reserve.ANSWER_PER_MESSAGE / share
-        return cls(time.time() + seconds - answer)
+        response = Reserve.RESPONSE + messages * Reserve.RESPONSE_PER_MESSAGE / share
+        return cls(time.time() + seconds - response)
 
     def now(self) -> float:
         """Return the time in seconds since the epoch."""

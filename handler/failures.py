@@ -22,7 +22,7 @@ class Failure:
     job_id: str | None  # None where it was not understood
     error: Exception
     receive_count: int  # this time included
-    retry_in: int | None  # seconds until it comes back; None: the queue was not told, or did not take it
+    retry_in: int | None  # seconds until it comes back; None: the queue did not take that
 
 
 def log_failures(logger: "Logger", failures: Iterable[Failure]) -> None:

@@ -34,7 +34,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from handler.messages import Event, Step, is_images
+from handler.events import Event, Step, is_images
 
 MAX_HISTORY = 256  # entries
 
@@ -87,7 +87,7 @@ def fold(status: JobStatus, events: Iterable[Event]) -> JobStatus:
     return _bounded(replace(status, events=in_order(known.values()), pinned=tuple(pinned.values())))
 
 
-def deciding(status: JobStatus) -> Event:
+def deciding_event(status: JobStatus) -> Event:
     """Return the event that decides, of a job with at least one event."""
     if finished := originals(status.history):
         return finished[-1]
@@ -147,11 +147,11 @@ def _walk(events: Iterable[Event], dropped: Progress | None) -> Progress:
 def _bounded(status: JobStatus) -> JobStatus:
     """Drop the oldest events where there are too many, and pin those of them that have to stay."""
     events, dropped = status.events, status.dropped
-    stay = originals(status.history)[-(MAX_HISTORY - 1) :] or [deciding(status)]
-    names = {event.message_id for event in stay}
-    room, start = MAX_HISTORY - len(names & {event.message_id for event in status.pinned}), 0
+    stay = originals(status.history)[-(MAX_HISTORY - 1) :] or [deciding_event(status)]
+    staying = {event.message_id for event in stay}
+    room, start = MAX_HISTORY - len(staying & {event.message_id for event in status.pinned}), 0
     while len(events) - start > room:
-        room -= events[start].message_id in names  # it moves to the pinned ones
+        room -= events[start].message_id in staying  # it moves to the pinned ones
         start += 1
     if start:
         gone = _walk(events[:start], dropped)

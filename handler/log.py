@@ -13,12 +13,14 @@ MAX_LINE_BYTES = 256_000
 
 
 def make_logger(service: str) -> Logger:
-    """Return the function's logger, at INFO; limit all others to warnings and errors.
+    """Make the function's logger, at INFO.
+
+    Side effects, on the whole process: every other logger is limited to warnings, and urllib3's to errors;
+    Python's logger of the same name gets its level set, and hands nothing on to the root logger.
 
     Lambda sets the root logger to its own level (AWS_LAMBDA_LOG_LEVEL), and at DEBUG botocore writes what it
     sends and gets: the catalog's token, the role's session token, every message. Powertools prefers that
-    level, and some variables, to its arguments; so the level is set where Powertools gets it from, in
-    Python's logger of the same name.
+    level, and some variables, to its arguments; so the level is set where Powertools gets it from.
     """
     root = logging.getLogger()
     root.setLevel(max(root.level, logging.WARNING))

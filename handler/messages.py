@@ -4,33 +4,14 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import Any, ClassVar, Final, TypeGuard
+from typing import Any, ClassVar
 
-from handler.envelopes import envelope_of
+from handler.events import Event, Step, is_images, step_of
 from handler.outcomes import Outcome
-from handler.strict_json import RepeatedKey, decode_object, describe, encode, replace_surrogates
+from handler.shortening import fits
+from handler.status_object import without_reserved
+from handler.strict_json import RepeatedKey, decode_object, describe, replace_surrogates
 from handler.tiles import tiles_url
-
-MAX_OBJECT_BYTES = 4 * 1024 * 1024  # a status object stays under it
-# That has room for any message that SQS takes (1 MiB): written again, it is at most 3.8 times as large
-# (`9e15,` becomes `9000000000000000.0,`). The rest is for what the status object adds.
-MAX_FIELDS_BYTES = MAX_OBJECT_BYTES - 128 * 1024
-
-# What a status object adds; a message's own fields of these names are dropped.
-RESERVED_FIELDS = frozenset(
-    {
-        "jobId",
-        "messageId",
-        "sentAt",
-        "droppedBefore",
-        "tileJson",
-        "attempt",
-        "updatedAt",
-        "history",
-        "catalog",
-    }
-)
 
 # A jobId becomes part of an S3 key: it has no character that means something in a path.
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,255}")
@@ -42,40 +23,22 @@ _UNESCAPED_FAILURE = re.compile(
     r'\s*"status"\s*:\s*"FAILED"\s*,\s*"error"\s*:\s*"'
 )
 
+# What other AWS services put around a message, or on the queue in its place, and what to do.
+_SNS = "an SNS {type}: turn on raw message delivery for the queue's subscription"
+_EVENTBRIDGE = (
+    "an EventBridge envelope: have the rule's target send the event's detail alone (InputPath $.detail)"
+)
+_S3_TEST = "an S3 test event, which a bucket sends once it is to notify a queue: name another queue there"
+_S3 = "an S3 event notification: have the bucket notify another queue"
+_SQS = "an SQS event as Lambda receives it: send the body of each of its Records"
+_RECORDS = "an AWS event (Records): send the tiler's messages alone"
+
 
 class InvalidMessage(Exception):
     """Raised when a message can never become part of a job's status, however often it is delivered."""
 
     outcome: ClassVar[Outcome] = Outcome.INVALID
     job_id: str | None = None  # whose message it is, where that was understood
-
-
-class Step(IntEnum):
-    """A (stage, status) pair, in the order in which a job goes through them."""
-
-    CHUNK_STARTED = 0
-    CHUNK_FAILED = 1
-    CHUNK_FINISHED = 2
-    MOSAIC_STARTED = 3
-    MOSAIC_FAILED = 4
-    MOSAIC_FINISHED = 5
-
-
-STEPS: Final[Mapping[tuple[str, str], Step]] = {
-    (stage, status): Step[f"{stage}_{status}".upper()]
-    for stage in ("chunk", "mosaic")
-    for status in ("STARTED", "FAILED", "FINISHED")
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """What one message says about its job."""
-
-    message_id: str  # SQS's messageId
-    sent_at: int  # SQS's SentTimestamp, in milliseconds since the epoch: the only clock there is
-    step: Step
-    fields: Mapping[str, Any]  # all of the message's fields but the reserved ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,50 +61,15 @@ def parse(message_id: str, sent_timestamp: object, body: object) -> Message:
     if not isinstance(sent_timestamp, str) or not re.fullmatch(r"[0-9]{1,14}", sent_timestamp):
         raise InvalidMessage("the record has no SentTimestamp in milliseconds")
     fields, recovered = _read_body(body)
-    job_id = _take_job_id(fields)
+    job_id = _job_id(fields)
     try:
-        step = _checked_step(fields)
-        event = Event(message_id, int(sent_timestamp), step, without_reserved(fields))
-        check_size(event, len(body))
+        event = Event(message_id, int(sent_timestamp), _checked_step(fields), without_reserved(fields))
+        if not fits(event, len(body)):
+            raise InvalidMessage("too large for a status object, and for SQS")
     except InvalidMessage as error:
         error.job_id = job_id
         raise
     return Message(job_id, event, recovered)
-
-
-def step_of(fields: Mapping[str, Any]) -> Step | None:
-    """Return the step that a stage and a status name, or None if they name none."""
-    stage, status = fields.get("stage"), fields.get("status")
-    return STEPS.get((stage, status)) if isinstance(stage, str) and isinstance(status, str) else None
-
-
-def is_images(value: object) -> TypeGuard[list[str]]:
-    """Return whether a value can be a finished mosaic's images: a list of strings."""
-    return isinstance(value, list) and all(isinstance(image, str) for image in value)
-
-
-def without_reserved(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields without the reserved ones."""
-    return {name: value for name, value in fields.items() if name not in RESERVED_FIELDS}
-
-
-def identifying_fields(event: Event) -> dict[str, Any]:
-    """Return the least that an entry must say: its step, and of a mosaic FINISHED also target and images."""
-    names = ["stage", "status"] + ["target", "images"] * (event.step is Step.MOSAIC_FINISHED)
-    return {name: value for name, value in event.fields.items() if name in names}
-
-
-def check_size(event: Event, length: int) -> None:
-    """Raise InvalidMessage for an event that no status object can hold; none that came by SQS is so large.
-
-    The object holds it whole at the top, and at least its identifying fields in the history. `length` is the
-    number of characters that it was read from.
-    """
-    # A character becomes at most six bytes, or four bytes twice: a shorter text need not be measured.
-    if length > MAX_FIELDS_BYTES // 8 and (
-        len(encode(event.fields)) + len(encode(identifying_fields(event))) > MAX_FIELDS_BYTES
-    ):
-        raise InvalidMessage("too large for a status object, and for SQS")
 
 
 def _read_body(body: str) -> tuple[dict[str, Any], bool]:
@@ -172,11 +100,11 @@ def _recover(body: str) -> dict[str, Any] | None:
     return {name: replace_surrogates(value) for name, value in found.items()}
 
 
-def _take_job_id(fields: dict[str, Any]) -> str:
+def _job_id(fields: Mapping[str, Any]) -> str:
     if "jobId" not in fields:
-        envelope = envelope_of(fields)
+        envelope = _envelope(fields)
         raise InvalidMessage(f"the body is {envelope}" if envelope else "jobId is missing")
-    job_id = fields.pop("jobId")
+    job_id = fields["jobId"]
     if not isinstance(job_id, str) or not _JOB_ID.fullmatch(job_id):
         raise InvalidMessage(
             "jobId is not 1 to 256 letters, digits, '.', '_' or '-' that begin with a letter or digit: "
@@ -204,3 +132,27 @@ def _check_finished_mosaic(fields: Mapping[str, Any]) -> None:
         raise InvalidMessage("target is not a usable s3://, s3n://, s3a://, http:// or https:// URL")
     if not is_images(fields["images"]):
         raise InvalidMessage("images is not a list of strings")
+
+
+def _envelope(fields: Mapping[str, Any]) -> str | None:
+    """Return what a JSON object without a jobId is, and what to do; None if it is nothing known.
+
+    SNS: https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html
+    EventBridge: https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html
+    S3: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+    """
+    kind = fields.get("Type")
+    if "Message" in fields and kind == "Notification":
+        return _SNS.format(type="envelope")
+    if "Message" in fields and kind in ("SubscriptionConfirmation", "UnsubscribeConfirmation"):
+        return _SNS.format(type=kind)
+    if "detail-type" in fields and ("detail" in fields or "source" in fields):
+        return _EVENTBRIDGE
+    if fields.get("Service") == "Amazon S3" and fields.get("Event") == "s3:TestEvent":
+        return _S3_TEST
+    records = fields.get("Records")
+    if not isinstance(records, list):
+        return None
+    first = records[0] if records and isinstance(records[0], dict) else {}
+    sources = {"aws:s3": _S3, "aws:sqs": _SQS}
+    return next((text for source, text in sources.items() if first.get("eventSource") == source), _RECORDS)

@@ -3,14 +3,14 @@
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from handler.catalog_entry import CatalogEntry, CatalogState, Notification, find_notification
+from handler.catalog_entry import CatalogEntry, CatalogState, Notification, notification_for
 from handler.circuit_breaker import CircuitBreaker
 from handler.deadline import Deadline, Reserve
-from handler.job_status import JobStatus, deciding, is_repeat
-from handler.messages import Event, Step
+from handler.events import Event, Step
+from handler.job_status import JobStatus, deciding_event, is_repeat
 from handler.outcomes import (
     CatalogClaimed,
     CatalogDown,
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from handler.catalog import Catalog, MockCatalog
 
-RETRIES = 2  # of a POST that can't have reached the catalog, or that it asked to send again soon
-LONGEST_RETRY_AFTER = 2.0  # seconds; a catalog that asks for more is asked again by the next delivery
+RETRIES = 2  # of a POST that can't have reached the catalog, or that it wants to have again soon
+LONGEST_RETRY_AFTER = 2.0  # seconds; for a longer one the next delivery calls again
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +41,30 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """A notification that this invocation is to send, and no other one meanwhile."""
+
+    notification: Notification
+    entry: CatalogEntry
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What is to be done about the catalog."""
 
     section: Mapping[str, Any]  # the `catalog` section to write
-    notification: Notification | None = None  # what the messages of this batch make it necessary to send
-    refusal: RetryLater | None = None  # why it is not sent now
+    claim: Claim | None = None  # what to send then
+    refusal: RetryLater | None = None  # why nothing is sent now, though something has to be
+    message_id: str = ""  # of the mosaic FINISHED that notifies the catalog, and fails with it
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """What came of a notification."""
 
-    claim: CatalogEntry  # the entry with the claim that it was sent under
+    claim: Claim
     state: CatalogState
     error: Exception | None = None
-
-    @property
-    def may_be_at_work(self) -> bool:
-        """Return whether the catalog may still be at work on it."""
-        return isinstance(self.error, CatalogDown) and not isinstance(self.error, CatalogUnavailable)
 
 
 class Notifier:
@@ -68,7 +72,7 @@ class Notifier:
 
     Args:
         make_catalog: returns the catalog's client, made when the first job is finished.
-        breaker: decides when the catalog is not asked at all.
+        breaker: decides when the catalog is not called at all.
         tiles_base: as in `handler.tiles.tiles_url`.
         logger: logs when the circuit opens.
     """
@@ -91,13 +95,12 @@ class Notifier:
         Only a batch with a mosaic FINISHED notifies, and always for the event that decides. That may be an
         older one, whose own message is gone: a late message can show that the newest only repeats an old.
         """
-        notification = find_notification(job.job_id, status, self._tiles_base)
+        notification = notification_for(job.job_id, status, self._tiles_base)
         finished = [event for event in job.events.values() if event.step is Step.MOSAIC_FINISHED]
         if not notification or not finished:
             return Decision(status.catalog)
-        decides = deciding(status)
-        carrier = next((event for event in finished if is_repeat(event, decides)), finished[0])
-        notification = replace(notification, message_id=carrier.message_id)
+        deciding = deciding_event(status)
+        message_id = next((event for event in finished if is_repeat(event, deciding)), finished[0]).message_id
         entry = CatalogEntry.read(status.catalog)
         if entry.is_notified(notification, self._make_catalog().done):
             return Decision(status.catalog)
@@ -105,47 +108,47 @@ class Notifier:
         refusal: RetryLater | None = None
         if entry.is_claimed(job.owner, now):
             refusal = CatalogClaimed("another invocation is notifying the catalog of this job")
-            return Decision(status.catalog, notification, refusal)
+            return Decision(status.catalog, None, refusal, message_id)
         if job.deadline.remaining() < Reserve.NOTIFY:
             refusal = OutOfTime("no time left to notify the catalog")
         elif not self._breaker.allow_request(job.owner):
             refusal = CircuitOpen("the catalog was down a moment ago")
         if refusal:
-            entry = entry.pending(notification, now)
-        else:
-            entry = entry.claim(notification, job.owner, now, _milliseconds(job.deadline.at))
-        return Decision(entry.section(), notification, refusal)
+            return Decision(entry.pending(notification, now).section(), None, refusal, message_id)
+        entry = entry.claim(notification, job.owner, now, _milliseconds(job.deadline.at))
+        return Decision(entry.section(), Claim(notification, entry), None, message_id)
 
-    def notify(self, job: Job, notification: Notification, section: Mapping[str, Any]) -> Result:
-        """Send a notification that is claimed in a `catalog` section."""
-        claim = CatalogEntry.read(section)
+    def notify(self, claim: Claim, deadline: Deadline) -> Result:
+        """Send a notification that is claimed."""
         try:
-            self._post(notification, job.deadline)
-        except OutOfTime as error:  # it was not asked
+            self._post(claim.notification, deadline)
+        except OutOfTime as error:  # nothing was sent
             return Result(claim, CatalogState.PENDING, error)
         except Exception as error:  # noqa: BLE001 (a defect, too, is recorded, and fails the message)
             return Result(claim, CatalogState.FAILED, error)
         return Result(claim, self._make_catalog().done)
 
-    def record(self, job: Job, status: JobStatus, result: Result) -> Mapping[str, Any]:
-        """Return the `catalog` section that says what came of a notification.
+    def record(self, job: Job, status: JobStatus, result: Result) -> Decision:
+        """Decide what to write of a notification that was sent.
 
         A section that another writer removed is written again; another owner's claim or record is left alone.
         """
-        entry = CatalogEntry.read(status.catalog) if status.catalog else result.claim
+        entry = CatalogEntry.read(status.catalog) if status.catalog else result.claim.entry
         if entry.owner != job.owner:
-            return status.catalog
+            return Decision(status.catalog)
         now = _milliseconds(job.deadline.now())
         if result.state is CatalogState.PENDING:
-            return entry.release(now).section()
-        if result.may_be_at_work:
-            return entry.fail_and_keep_claim(now, str(result.error)).section()
-        return entry.complete(result.state, now, str(result.error) if result.error else None).section()
+            entry = entry.release(now)
+        elif isinstance(result.error, RetryLater) and result.error.may_be_processing:
+            entry = entry.fail_and_keep_claim(now, str(result.error))
+        else:
+            entry = entry.complete(result.state, now, str(result.error) if result.error else None)
+        return Decision(entry.section())
 
     def _post(self, notification: Notification, deadline: Deadline) -> None:
-        """POST, and retry only if the catalog can't have got it, or asked for a retry.
+        """POST, and retry only if the catalog can't have got it, or wants a retry.
 
-        All else is retried by the next delivery: after the claim's end, if the catalog may still be at work.
+        All else is retried by the next delivery: after the claim's end, if the catalog may be processing it.
         """
         for tries in range(RETRIES + 1):
             began = deadline.now()
@@ -167,7 +170,7 @@ class Notifier:
                 error.retry_after = max(error.retry_after, deadline.remaining())
                 raise
             except CatalogError:
-                self._breaker.record_success()  # it has answered, so it is up
+                self._breaker.record_success()  # it has responded, so it is up
                 raise
             else:
                 self._breaker.record_success()

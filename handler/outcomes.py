@@ -1,4 +1,4 @@
-"""The names of all that can come of a message or a job, and the errors that may pass, each with its name.
+"""What can come of a message or a job, and the errors after which it may succeed later.
 
 The other family of errors, a message that will never succeed, is `handler.messages.InvalidMessage`.
 """
@@ -26,7 +26,7 @@ class Outcome(StrEnum):
     CATALOG_MOCKED = "CatalogMocked"
     CATALOG_FAILED = "CatalogFailed"
     CATALOG_CLAIMED = "CatalogClaimed"  # another invocation was notifying the catalog
-    CATALOG_SHORT_CIRCUITED = "CatalogSpared"  # not asked: it was down a moment ago
+    CATALOG_SHORT_CIRCUITED = "CatalogSpared"  # not called: it was down a moment ago
 
 
 class RetryLater(Exception):
@@ -39,6 +39,9 @@ class RetryLater(Exception):
 
     outcome: ClassVar[Outcome] = Outcome.FAILED  # of each message that fails by it
     job_outcome: ClassVar[Outcome | None] = None  # of its job, where that has a name
+    may_be_processing: ClassVar[bool] = (
+        False  # whether the catalog may have got the request, and be processing it
+    )
 
     def __init__(self, reason: str, retry_after: float = 0.0) -> None:
         super().__init__(reason)
@@ -88,23 +91,26 @@ class CatalogError(RetryLater):
 
 
 class CatalogDown(CatalogError):
-    """Raised when the catalog does not serve: no whole answer, or one of a proxy before it.
+    """Raised when the catalog does not serve: no whole response, or one of a proxy before it.
 
-    Unless it is CatalogUnavailable, the catalog may have got the request, and may still be at work. A 500 is
-    not counted here: it is the application's own answer, and may be about this one notification.
+    A 500 is not counted here: it is the application's own response, and may be about this one notification.
     """
+
+    may_be_processing = True
 
 
 class CatalogTimeout(CatalogDown):
-    """Raised when the catalog got the request, and did not answer in time."""
+    """Raised when the catalog got the request, and did not respond in time."""
 
 
 class CatalogUnavailable(CatalogDown):
     """Raised when the catalog's application can't have got the request: it may be sent again immediately."""
 
+    may_be_processing = False
+
 
 class CatalogBusy(CatalogUnavailable):
-    """Raised when the catalog limits how often it is asked (429)."""
+    """Raised when the catalog limits how often it is called (429)."""
 
 
 @dataclass

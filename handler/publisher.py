@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from handler.catalog_entry import CatalogState, Notification
+from handler.catalog_entry import CatalogState
 from handler.deadline import Deadline, Reserve
-from handler.job_status import JobStatus, deciding, fold
-from handler.messages import Event
-from handler.notifier import Decision, Job, Notifier, Result
+from handler.events import Event
+from handler.job_status import JobStatus, deciding_event, fold
+from handler.notifier import Claim, Decision, Job, Notifier, Result
 from handler.outcomes import Outcome, Report, RetryLater
 from handler.status_object import UnreadableStatus, read, to_json
 from handler.status_store import StatusStore, StoredObject
@@ -62,7 +62,7 @@ class Publisher:
         self._tiles_base = tiles_base
         self._logger = logger
         # One parsed object in memory at a time: a megabyte of nested JSON takes some 40 MB, and the
-        # interpreter would not work on two at once anyway. Of what is parsed only the catalog's part may
+        # interpreter would not work on two concurrently anyway. Of what is parsed only the catalog's part may
         # outlive `_fold`.
         self._folding = threading.Lock()
 
@@ -85,12 +85,14 @@ class Publisher:
         except RetryLater as error:
             report.failed = dict.fromkeys(job.events, error)
             return report
-        if notification := folded.decision.notification:
-            failure = folded.decision.refusal or self._notify(job, notification, folded, stored, report)
-            if failure:
-                report.failed[notification.message_id] = failure
-                if isinstance(failure, RetryLater) and failure.job_outcome:
-                    report.outcomes.append(failure.job_outcome)
+        decision = folded.decision
+        failure: Exception | None = decision.refusal
+        if decision.claim:
+            failure = self._notify(job, decision.claim, stored, report)
+        if failure:
+            report.failed[decision.message_id] = failure
+            if isinstance(failure, RetryLater) and failure.job_outcome:
+                report.outcomes.append(failure.job_outcome)
         return report
 
     def _update(
@@ -124,12 +126,12 @@ class Publisher:
     def _report(self, job: Job, folded: _Folded, message: str, report: Report) -> None:
         """Count and log what came of a job's messages; `message` is the log line's."""
         report.outcomes += [
-            Outcome.PUBLISHED if name in folded.new else Outcome.UNCHANGED for name in job.events
+            Outcome.PUBLISHED if message_id in folded.new else Outcome.UNCHANGED for message_id in job.events
         ]
         now = round(job.deadline.now() * 1000)
         # The sender's clock may be ahead. CloudWatch gives no percentiles of a metric with a negative value
         # (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricStatistics.html).
-        report.lags += [max(0, now - job.events[name].sent_at) for name in folded.new]
+        report.lags += [max(0, now - job.events[message_id].sent_at) for message_id in folded.new]
         self._logger.info(
             message,
             job_id=job.job_id,
@@ -155,18 +157,16 @@ class Publisher:
             reason=unreadable.reason,
         )
 
-    def _notify(
-        self, job: Job, notification: Notification, folded: _Folded, stored: StoredObject, report: Report
-    ) -> Exception | None:
+    def _notify(self, job: Job, claim: Claim, stored: StoredObject, report: Report) -> Exception | None:
         """Send a notification and record what came of it; return why it failed, if it did."""
-        result = self._notifier.notify(job, notification, folded.decision.section)
+        result = self._notifier.notify(claim, job.deadline)
         if result.state in _CATALOG_OUTCOMES:
             report.outcomes.append(_CATALOG_OUTCOMES[result.state])
         if result.state is CatalogState.NOTIFIED:
-            self._logger.info("Catalog notified", job_id=job.job_id, uri=notification.uri)
+            self._logger.info("Catalog notified", job_id=job.job_id, uri=claim.notification.uri)
         elif result.state is CatalogState.MOCKED:
             self._logger.info(
-                "Catalog notification not sent: mocked", job_id=job.job_id, payload=notification.payload
+                "Catalog notification not sent: mocked", job_id=job.job_id, payload=claim.notification.payload
             )
         try:
             self._update(job, report, stored, result)
@@ -190,12 +190,12 @@ class Publisher:
             before, unreadable = _read(stored)
             status = fold(before, job.events.values())
             if result:
-                decision = Decision(self._notifier.record(job, status, result))
+                decision = self._notifier.record(job, status, result)
             else:
                 decision = self._notifier.claim(job, status)
             body = to_json(job.job_id, replace(status, catalog=decision.section), self._tiles_base)
             new = frozenset(job.events).difference(event.message_id for event in before.history)
-            fields = deciding(status).fields
+            fields = deciding_event(status).fields
             return _Folded(body, fields["stage"], fields["status"], new, decision, unreadable)
 
 

@@ -93,7 +93,7 @@ class Queue:
         """Change the visibility of ten messages at the most; return why it was not, by receipt handle."""
         try:
             deadline.require(Reserve.AWS_CALL, "change the visibility")
-            answer = sqs.change_message_visibility_batch(
+            response = sqs.change_message_visibility_batch(
                 QueueUrl=self._url,
                 Entries=[
                     {"Id": str(number), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
@@ -102,4 +102,4 @@ class Queue:
             )
         except (OutOfTime, *AWS_ERRORS) as error:
             return {receipt: str(error) for receipt, _ in entries}
-        return {entries[int(failure["Id"])][0]: failure["Code"] for failure in answer.get("Failed", [])}
+        return {entries[int(failure["Id"])][0]: failure["Code"] for failure in response.get("Failed", [])}

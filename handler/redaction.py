@@ -1,9 +1,9 @@
-"""Keep the catalog's token out of its answers as they are logged and stored (pure).
+"""Keep the catalog's token out of its responses as they are logged and stored (pure).
 
-An answer that repeats the request (a debug page, an error that quotes the header) holds the token, perhaps
-escaped as in JSON, a URL or HTML, or in several of these at once. So the answer is decoded again and again,
-until that changes nothing; if any of these texts holds the token, or the token in base64, nothing of the
-answer is shown.
+A response that repeats the request (a debug page, an error that quotes the header) holds the token, perhaps
+escaped as in JSON, a URL or HTML, or in several of these together. So the response is decoded again and
+again, until that changes nothing; if any of these texts holds the token, or the token in base64, nothing of
+the response is shown.
 
 Not covered: a token in pieces (with tags, blanks or line breaks in it), and any other encoding.
 """

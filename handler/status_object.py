@@ -6,7 +6,7 @@ system's, which have no history.
 
 Known limits:
 
-- An object that would reach 4 MiB loses text of its oldest entries (`to_json`), and does not get it back.
+- An object that would reach 4 MiB loses text of its oldest entries for good (`handler.shortening`).
 - Another writer's overwrite takes the history with it.
 """
 
@@ -17,29 +17,26 @@ from datetime import UTC, datetime
 from json import detect_encoding
 from typing import Any, Final
 
-from handler.job_status import (
-    LEGACY_MESSAGE_ID,
-    JobStatus,
-    Progress,
-    deciding,
-    in_order,
-    originals,
-)
-from handler.messages import (
-    MAX_OBJECT_BYTES,
-    STEPS,
-    Event,
-    InvalidMessage,
-    Step,
-    check_size,
-    identifying_fields,
-    step_of,
-    without_reserved,
-)
+from handler.events import STEPS, Event, Step, step_of
+from handler.job_status import LEGACY_MESSAGE_ID, JobStatus, Progress, deciding_event, in_order
+from handler.shortening import MAX_OBJECT_BYTES, fits, identifying_fields, shortened, step_fields
 from handler.strict_json import MAX_DEPTH, decode_object, encode
 from handler.tiles import tile_json, tiles_url
 
-MAX_STRING_CHARACTERS = 1_000  # of a string in an entry that is shortened
+# What a status object adds; a message's own fields of these names are dropped.
+RESERVED_FIELDS = frozenset(
+    {
+        "jobId",
+        "messageId",
+        "sentAt",
+        "droppedBefore",
+        "tileJson",
+        "attempt",
+        "updatedAt",
+        "history",
+        "catalog",
+    }
+)
 
 _ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -52,14 +49,19 @@ class UnreadableStatus(Exception):
     """Raised when a stored object is none of the three kinds of status objects."""
 
 
-def iso(milliseconds: int) -> str:
+def without_reserved(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields without the reserved ones."""
+    return {name: value for name, value in fields.items() if name not in RESERVED_FIELDS}
+
+
+def to_iso(milliseconds: int) -> str:
     """Return a time (milliseconds since the epoch) in ISO 8601: UTC, with milliseconds."""
     moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
     return f"{moment.isoformat()[:19]}.{milliseconds % 1000:03d}Z"
 
 
 def from_iso(text: object) -> int | None:
-    """Return a time that `iso` wrote, in milliseconds since the epoch; None if it is not one."""
+    """Return a time that `to_iso` wrote, in milliseconds since the epoch; None if it is not one."""
     if not isinstance(text, str) or not _ISO.fullmatch(text):
         return None
     try:
@@ -84,7 +86,9 @@ def read(body: bytes, last_modified: int) -> JobStatus:
         raise UnreadableStatus(str(error)) from error
     if isinstance(stored.get("history"), list):
         status = _read_history(stored)
-        # A smaller object has what decides whole in its history; a field added to its top by hand is ignored.
+        # The deciding entry is shortened only if it, twice, would take nearly all of an object's room, and so
+        # its object takes nearly half of it; a third, for an editor may have written it shorter. In a smaller
+        # object the entry is whole, and a field that was added to the top by hand is ignored.
         return _completed(status, without_reserved(stored)) if len(body) > MAX_OBJECT_BYTES // 3 else status
     if stored.get("status") == "PENDING":
         return JobStatus()
@@ -92,10 +96,8 @@ def read(body: bytes, last_modified: int) -> JobStatus:
     if step is None:
         raise UnreadableStatus("its stage and status are none of the known ones")
     event = Event(LEGACY_MESSAGE_ID, last_modified, step, _fields_of_entry(LEGACY_MESSAGE_ID, stored))
-    try:
-        check_size(event, len(body))
-    except InvalidMessage as error:
-        raise UnreadableStatus(str(error)) from error
+    if not fits(event, len(body)):
+        raise UnreadableStatus("too large for a status object, and for SQS")
     return JobStatus((event,))
 
 
@@ -145,25 +147,19 @@ def _completed(status: JobStatus, top: dict[str, Any]) -> JobStatus:
     """Return a status whose deciding event is whole, where there was room for that at the top only."""
     if not status.history:
         return status
-    decides = deciding(status)
-    whole = replace(decides, fields=top | _step_fields(decides))
-    if decides.fields != identifying_fields(whole):
+    deciding = deciding_event(status)
+    whole = replace(deciding, fields=top | step_fields(deciding))
+    if deciding.fields != identifying_fields(whole):
         return status
     return replace(
         status,
-        events=tuple(whole if event is decides else event for event in status.events),
-        pinned=tuple(whole if event is decides else event for event in status.pinned),
+        events=tuple(whole if event is deciding else event for event in status.events),
+        pinned=tuple(whole if event is deciding else event for event in status.pinned),
     )
 
 
 def to_json(job_id: str, status: JobStatus, tiles_base: str | None = None) -> bytes:
     """Return the object to store, in UTF-8: under 4 MiB, and the same bytes for the same status.
-
-    Where it would be larger, entries that do not decide are shortened, the oldest first, and no more than
-    needed: strings are truncated to 1,000 characters; if that is not enough, only their identifying fields
-    stay; then only their step, of repeats first. What decides stands whole at the top, and, where nothing
-    else is left to shorten, with its identifying fields alone in the history. Which steps are known, and so
-    the status, does not change.
 
     Args:
         job_id: the job.
@@ -173,23 +169,24 @@ def to_json(job_id: str, status: JobStatus, tiles_base: str | None = None) -> by
     body = encode(_view(job_id, status, status.history, tiles_base))
     if len(body) < MAX_OBJECT_BYTES:
         return body
-    return encode(_view(job_id, status, _shortened(status, len(body)), tiles_base))
+    return encode(_view(job_id, status, shortened(status, len(body)), tiles_base))
 
 
 def _view(job_id: str, status: JobStatus, entries: Iterable[Event], tiles_base: str | None) -> dict[str, Any]:
-    decides = deciding(status)
-    top = dict(decides.fields)  # with the legacy system's own TileJSON
-    if decides.step is Step.MOSAIC_FINISHED:
+    deciding = deciding_event(status)
+    top = dict(deciding.fields)  # with the legacy system's own TileJSON
+    if deciding.step is Step.MOSAIC_FINISHED:
         top |= _SUCCESS
-        if url := tiles_url(decides.fields.get("target"), tiles_base):
+        if url := tiles_url(deciding.fields.get("target"), tiles_base):
             top["tileJson"] = tile_json(job_id, url)
     view = {
         "jobId": job_id,
         **top,
         "attempt": status.progress.attempt,
-        "updatedAt": iso(max(event.sent_at for event in status.history)),
+        "updatedAt": to_iso(max(event.sent_at for event in status.history)),
         "history": [
-            {"messageId": event.message_id, "sentAt": iso(event.sent_at), **event.fields} for event in entries
+            {"messageId": event.message_id, "sentAt": to_iso(event.sent_at), **event.fields}
+            for event in entries
         ],
     }
     if status.dropped and status.events:
@@ -200,48 +197,3 @@ def _view(job_id: str, status: JobStatus, entries: Iterable[Event], tiles_base: 
     if status.catalog:
         view["catalog"] = dict(status.catalog)
     return view
-
-
-def _shortened(status: JobStatus, size: int) -> list[Event]:
-    """Return a history's events, shortened until an object of `size` bytes is small enough."""
-    entries, decides = list(status.history), deciding(status)
-    firsts = {event.message_id for event in originals(entries)}
-    others = [index for index, event in enumerate(entries) if event is not decides]
-    last = [index for index, event in enumerate(entries) if event is decides]
-    repeats = [index for index in others if entries[index].message_id not in firsts]
-    sizes = [len(encode(event.fields)) for event in entries]
-    for shorten, indices in (
-        (_truncated, others),
-        (identifying_fields, others),
-        (_step_fields, repeats),  # before their originals: without these they would count by their own time
-        (_step_fields, others),
-        (identifying_fields, last),  # it stands whole at the top
-    ):
-        for index in indices:
-            if size < MAX_OBJECT_BYTES:
-                return entries
-            fields = shorten(entries[index])
-            gain = sizes[index] - len(encode(fields))
-            if gain > 0:  # else a copy would take memory for nothing
-                entries[index] = replace(entries[index], fields=fields)
-                size, sizes[index] = size - gain, sizes[index] - gain
-    return entries
-
-
-def _step_fields(event: Event) -> dict[str, Any]:
-    return {name: event.fields[name] for name in ("stage", "status")}
-
-
-def _truncated(event: Event) -> dict[str, Any]:
-    return {name: _truncate(value) for name, value in event.fields.items()} | identifying_fields(event)
-
-
-def _truncate(value: Any) -> Any:
-    """Return a JSON value whose longer strings are truncated to 1,000 characters, with their ends marked."""
-    if isinstance(value, str):
-        return value if len(value) <= MAX_STRING_CHARACTERS else value[: MAX_STRING_CHARACTERS - 1] + "…"
-    if isinstance(value, list):
-        return [_truncate(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _truncate(item) for key, item in value.items()}
-    return value

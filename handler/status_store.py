@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from handler.aws_errors import AWS_ERRORS, code, may_pass, status
+from handler.aws_errors import AWS_ERRORS, error_code, http_status, is_transient
 from handler.deadline import Deadline, Reserve
-from handler.messages import MAX_OBJECT_BYTES
 from handler.outcomes import ConditionRefused, StatusConflict, StatusStoreError
+from handler.shortening import MAX_OBJECT_BYTES
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -92,9 +92,9 @@ class Update:
         try:
             stored = self._call(self._get, Reserve.JOB)
         except AWS_ERRORS as error:
-            if code(error) != "NoSuchKey":
+            if error_code(error) != "NoSuchKey":
                 hint = ""
-                if code(error) == "AccessDenied":
+                if error_code(error) == "AccessDenied":
                     hint = (
                         " (S3 says so, too, of a missing key to a role without s3:ListBucket on the bucket)"
                     )
@@ -118,12 +118,12 @@ class Update:
         try:
             return self._call(partial(self._put, body, condition), Reserve.AWS_CALL)
         except AWS_ERRORS as error:
-            # 412: another writer was first (or it was this one, and the answer was lost). 409: another one is
-            # writing. 404 to an If-Match: the object was deleted.
+            # 412: another writer was first (or it was this one, and the response was lost). 409: another one
+            # is writing. 404 to an If-Match: the object was deleted.
             # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
-            if status(error) == 412:
+            if http_status(error) == 412:
                 self._note_refusal(etag)
-            elif status(error) == 409 or code(error) == "NoSuchKey":
+            elif http_status(error) == 409 or error_code(error) == "NoSuchKey":
                 self._refusals = 0
             else:
                 raise StatusStoreError(f"writing the status object failed: {error}") from error
@@ -145,16 +145,16 @@ class Update:
             )
 
     def _get(self) -> StoredObject:
-        answer = self._s3.get_object(Bucket=self._bucket, Key=self._key)
+        response = self._s3.get_object(Bucket=self._bucket, Key=self._key)
         body = b'"longer than any status object"'  # which the reader refuses, and quotes
-        with answer["Body"] as stream:
-            if answer["ContentLength"] <= MAX_STORED_BYTES:
+        with response["Body"] as stream:
+            if response["ContentLength"] <= MAX_STORED_BYTES:
                 body = stream.read()
-        modified = int(answer["LastModified"].timestamp() * 1000)
-        return StoredObject(body, answer["ETag"], modified, answer.get("VersionId"))
+        modified = int(response["LastModified"].timestamp() * 1000)
+        return StoredObject(body, response["ETag"], modified, response.get("VersionId"))
 
     def _put(self, body: bytes, condition: Mapping[str, Any]) -> StoredObject:
-        answer = self._s3.put_object(
+        response = self._s3.put_object(
             Bucket=self._bucket,
             Key=self._key,
             Body=body,
@@ -162,7 +162,7 @@ class Update:
             ACL="bucket-owner-full-control",
             **condition,
         )
-        return StoredObject(body, answer["ETag"], 0, answer.get("VersionId"))
+        return StoredObject(body, response["ETag"], 0, response.get("VersionId"))
 
     def _call(self, call: Callable[[], Result], seconds: float) -> Result:
         """Call S3, and again after a passing error; raise the last one."""
@@ -171,7 +171,7 @@ class Update:
             try:
                 return call()
             except AWS_ERRORS as error:
-                if not may_pass(error):
+                if not is_transient(error):
                     raise
             self._wait(tries)
         self._deadline.require(seconds, "read or write the status object")

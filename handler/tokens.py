@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from handler.aws_errors import AWS_ERRORS, may_pass, status
+from handler.aws_errors import AWS_ERRORS, http_status, is_transient
 from handler.deadline import Deadline, Reserve
 from handler.outcomes import OutOfTime, TokenUnavailable
 
@@ -22,7 +22,7 @@ _VALUE_BYTES = 8_192  # of a secret; servers refuse longer headers
 
 
 # Returns the token; given the one that the catalog rejected, the newest there is.
-Token = Callable[[str | None, Deadline], str]
+TokenProvider = Callable[[str | None, Deadline], str]
 
 
 class SecretToken:
@@ -52,7 +52,7 @@ class SecretToken:
             rejected: the token that the catalog did not accept, if any. If it is still the one that is known
                 here, the secret is read again. Nothing else makes a token bad: while the secret can't be
                 read, the last one goes on being used.
-            deadline: ends the work; the time to send the token and to record the answer is kept back.
+            deadline: ends the work; the time to send the token and to record the response is kept back.
 
         Raises:
             TokenUnavailable: when the secret can't be read, or holds no token.
@@ -101,15 +101,15 @@ class SecretToken:
         for is_last in (False, True):  # once more: a failure blocks all reads for PAUSE
             deadline.require(Reserve.AWS_CALL + Reserve.POST + Reserve.RECORD, "read the secret")
             try:
-                answer = self._make_client().get_secret_value(SecretId=self._arn)
+                response = self._make_client().get_secret_value(SecretId=self._arn)
                 break
             except AWS_ERRORS as error:
-                if is_last or not may_pass(error) or not status(error):  # no retry after a timeout
+                if is_last or not is_transient(error) or not http_status(error):  # no retry after a timeout
                     raise TokenUnavailable(f"the secret {self._arn} can't be read: {error}") from error
         try:
-            if "SecretString" not in answer:
+            if "SecretString" not in response:
                 raise ValueError("is binary")
-            return token_in(answer["SecretString"])
+            return token_in(response["SecretString"])
         except ValueError as error:
             raise TokenUnavailable(f"the secret {self._arn} holds no token: it {error}") from None
 

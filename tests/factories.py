@@ -6,8 +6,9 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+from handler.events import Event
 from handler.job_status import JobStatus, fold
-from handler.messages import Event, parse
+from handler.messages import parse
 from handler.status_object import to_json
 
 NOON = 1_700_000_000_000  # milliseconds since the epoch: 2023-11-14T22:13:20.000Z

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from handler.messages import parse
-from handler.status_object import iso
+from handler.status_object import to_iso
 from local.cli.configuration import find_stack
 from local.cli.jobs import Found, find_job
 from local.cli.letters import Hand, Letter, refusal
@@ -150,7 +150,7 @@ def _as_json(letter: DeadLetter) -> str:
     return json.dumps(
         {
             "messageId": letter.message_id,
-            "sentAt": iso(letter.sent_at),
+            "sentAt": to_iso(letter.sent_at),
             "reason": letter.reason,
             "body": letter.body,
         }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
-from handler.messages import STEPS, Step
+from handler.events import STEPS, Step
 from handler.status_store import MAX_STORED_BYTES
 from local.cli.text import printable
 

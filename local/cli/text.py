@@ -2,7 +2,7 @@
 
 import json
 
-from handler.status_object import iso
+from handler.status_object import to_iso
 
 
 def printable(text: str, length: int = 120) -> str:
@@ -14,4 +14,4 @@ def printable(text: str, length: int = 120) -> str:
 def as_text(sent_at: int, message_id: str, body: str, reason: str) -> str:
     """Lay out a dead letter on three lines."""
     shown = json.dumps(body, ensure_ascii=False)
-    return f"{iso(sent_at)}  {message_id}\n    {printable(shown)}\n    {printable(reason, 500)}"
+    return f"{to_iso(sent_at)}  {message_id}\n    {printable(shown)}\n    {printable(reason, 500)}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from handler.app import WORKERS
-from handler.catalog_entry import CatalogEntry, CatalogState, find_notification
+from handler.catalog_entry import CatalogEntry, CatalogState, notification_for
 from handler.circuit_breaker import RECOVERY_TIMEOUT
 from handler.deadline import Reserve
 from handler.job_status import MAX_HISTORY, JobStatus, fold
@@ -38,7 +38,7 @@ def status_example() -> bytes:
         event("mosaic", "FINISHED", 600_008, "d88e"),
     ]
     status = fold(JobStatus(), messages)
-    notification = find_notification("test-job", status)
+    notification = notification_for("test-job", status)
     assert notification
     claim = CatalogEntry().claim(notification, "an invocation", NOON + 600_900, NOON + 660_000)
     entry = claim.complete(CatalogState.NOTIFIED, NOON + 601_100)

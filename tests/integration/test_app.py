@@ -384,7 +384,7 @@ def test_whatever_hangs_ends_within_the_invocation_and_no_thread_is_left_half_wa
         # WHEN
         failed = function.invoke(*records, milliseconds=lambda: int((end - time.monotonic()) * 1000))
         # THEN every message has failed in time, by its own timeout: nothing had to be abandoned
-        assert time.monotonic() < end - Reserve.ANSWER + 0.1
+        assert time.monotonic() < end - Reserve.RESPONSE + 0.1
         assert sorted(failed) == sorted(one["messageId"] for one in records)
         for thread in set(threading.enumerate()) - others:
             if thread.name.startswith("job"):

@@ -27,7 +27,7 @@ from tests.conftest import in_seconds
 from tests.integration.scripted_catalog import Answer, ScriptedCatalog
 
 TOKEN = 't0ken/"with"&<odd>+characters='
-SAID = Notification("m", "https://tiles/{z}/{x}/{y}.png", ("http://a/1.tif", "http://b/\ud800.tif"))
+SAID = Notification("https://tiles/{z}/{x}/{y}.png", ("http://a/1.tif", "http://b/\ud800.tif"))
 
 
 def client(url: str, token: str = TOKEN) -> Catalog:
@@ -178,7 +178,7 @@ def test_nobody_there_is_said_in_words() -> None:
 def test_a_hanging_catalog_is_left_within_the_time_there_is_and_asked_once_only() -> None:
     with raw_server(lambda connection: time.sleep(30)) as (url, received):
         begun = time.monotonic()
-        with pytest.raises(CatalogTimeout, match=r"127\.0\.0\.1 did not answer within"):
+        with pytest.raises(CatalogTimeout, match=r"127\.0\.0\.1 did not answer"):
             client(url).notify(SAID, in_seconds(Reserve.POST + Reserve.RECORD + 1))
         assert time.monotonic() - begun < 2.5
     assert len(received) == 1
@@ -338,7 +338,7 @@ def test_notifications_share_a_connection(server: ScriptedCatalog) -> None:
 
 def test_32_threads_share_a_client(server: ScriptedCatalog) -> None:
     catalog = client(server.url)
-    notifications = [Notification("m", f"https://tiles/{number}", ("a",)) for number in range(32)]
+    notifications = [Notification(f"https://tiles/{number}", ("a",)) for number in range(32)]
     with ThreadPoolExecutor(32) as pool:
         for done in [pool.submit(catalog.notify, one, in_seconds(20)) for one in notifications]:
             done.result()

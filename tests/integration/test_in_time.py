@@ -67,7 +67,7 @@ def test_with_three_seconds_left_a_job_is_begun_and_with_less_it_comes_back(func
     function.invoke()  # a warm instance
     first, second = record(body("chunk", "STARTED", "a")), record(body("chunk", "STARTED", "b"))
     assert function.invoke(first, milliseconds=3_000) == []
-    too_little = int((Reserve.JOB + Reserve.ANSWER) * 1000) - 100
+    too_little = int((Reserve.JOB + Reserve.RESPONSE) * 1000) - 100
     assert function.invoke(second, milliseconds=too_little) == [second["messageId"]]
 
 

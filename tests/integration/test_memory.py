@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from handler.job_status import JobStatus, fold
-from handler.messages import MAX_OBJECT_BYTES, parse
+from handler.messages import parse
+from handler.shortening import MAX_OBJECT_BYTES
 from handler.status_object import to_json
 from tests import processes
 from tests.conftest import Aws

@@ -17,7 +17,7 @@ from handler.outcomes import (
     OutOfTime,
     RetryLater,
 )
-from handler.status_object import iso
+from handler.status_object import to_iso
 from tests.integration.fault_proxy import Fault
 from tests.integration.scripted_catalog import Answer
 from tests.integration.test_catalog import raw_server
@@ -86,7 +86,7 @@ def test_a_catalog_that_may_be_at_work_is_not_asked_again_before_the_claim_has_e
     assert len(stage.posts) == 1
     assert failed.retry_after == pytest.approx(20)
     section = stage.section()
-    assert (section["state"], section["claimedUntil"]) == ("FAILED", iso(stage.now + 20_000))
+    assert (section["state"], section["claimedUntil"]) == ("FAILED", to_iso(stage.now + 20_000))
     # AND a copy of the message that comes sooner asks nobody
     assert stage.publish(finished())
     assert len(stage.posts) == 1

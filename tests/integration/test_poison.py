@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from handler.messages import MAX_OBJECT_BYTES
+from handler.shortening import MAX_OBJECT_BYTES
 from tests.conftest import Aws
 from tests.factories import body, largest_messages, record
 from tests.integration.scripted_catalog import Answer

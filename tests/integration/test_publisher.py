@@ -13,7 +13,7 @@ from aws_lambda_powertools import Logger
 from handler.catalog import Catalog, MockCatalog
 from handler.circuit_breaker import RECOVERY_TIMEOUT, CircuitBreaker
 from handler.deadline import Deadline, Reserve
-from handler.messages import Event
+from handler.events import Event
 from handler.notifier import Notifier
 from handler.outcomes import (
     CatalogClaimed,
@@ -27,7 +27,7 @@ from handler.outcomes import (
     StatusStoreError,
 )
 from handler.publisher import Publisher
-from handler.status_object import from_iso, iso
+from handler.status_object import from_iso, to_iso
 from handler.status_store import StatusStore
 from tests.conftest import TOKEN, Aws
 from tests.factories import NOON, event
@@ -122,7 +122,7 @@ def test_a_finished_job_is_written_and_the_catalog_told_and_that_recorded(stage:
     assert stage.catalog.requests[0].headers["Authorization"] == f"Bearer {TOKEN}"
     section = stage.section()
     assert section.pop("digest")
-    assert section == {"state": "NOTIFIED", "uri": URI, "attempts": 1, "updatedAt": iso(stage.now)}
+    assert section == {"state": "NOTIFIED", "uri": URI, "attempts": 1, "updatedAt": to_iso(stage.now)}
     assert stage.requests() == ["GET", "PUT", "PUT"]
     assert sorted(stage.report.outcomes) == [Outcome.CATALOG_NOTIFIED, Outcome.PUBLISHED]
     assert stage.report.lags == [60_000]
@@ -138,7 +138,7 @@ def test_the_claim_is_in_the_same_write_as_success_and_ends_with_the_invocation(
     (during,) = seen
     assert (during["stage"], during["status"]) == ("COMPLETE", "SUCCESS")
     assert during["catalog"]["state"] == "PENDING"
-    assert during["catalog"]["claimedUntil"] == iso(stage.now + 30_000)
+    assert during["catalog"]["claimedUntil"] == to_iso(stage.now + 30_000)
 
 
 def test_a_catalog_that_knows_is_not_told_again(stage: Stage) -> None:

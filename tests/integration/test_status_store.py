@@ -17,8 +17,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from handler.deadline import Deadline, Reserve
-from handler.messages import MAX_OBJECT_BYTES
 from handler.outcomes import ConditionRefused, OutOfTime, StatusConflict, StatusStoreError
+from handler.shortening import MAX_OBJECT_BYTES
 from handler.status_store import ATTEMPTS, REFUSALS, StatusStore
 from tests import processes
 from tests.conftest import Aws, in_seconds

@@ -21,7 +21,7 @@ from tests.conftest import Aws
 from tests.integration.fault_proxy import Fault, FaultProxy
 from tests.integration.scripted_catalog import Answer, ScriptedCatalog
 
-NOTIFICATION = Notification("m", "https://tiles/{z}/{x}/{y}.png", ("image",))
+NOTIFICATION = Notification("https://tiles/{z}/{x}/{y}.png", ("image",))
 
 
 class Secret:

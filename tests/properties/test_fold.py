@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handler import job_status, status_object
-from handler.job_status import JobStatus, deciding, fold
-from handler.messages import Event, Step
+from handler import job_status, shortening, status_object
+from handler.events import Event, Step
+from handler.job_status import JobStatus, deciding_event, fold
 from handler.status_object import read, to_json
 from tests.factories import step_event
 
@@ -260,6 +260,7 @@ def test_the_object_stays_under_its_limit_whatever_the_messages_hold(
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(job_status, "MAX_HISTORY", 12)
+        patch.setattr(shortening, "MAX_OBJECT_BYTES", 24_000)
         patch.setattr(status_object, "MAX_OBJECT_BYTES", 24_000)
         status = JobStatus()
         for some in found:
@@ -267,7 +268,7 @@ def test_the_object_stays_under_its_limit_whatever_the_messages_hold(
             body = to_json("job", status)
             # THEN it is under it, and what decides is read back as it was
             assert len(body) < 24_000
-            assert deciding(read(body, 0)) == deciding(status)
+            assert deciding_event(read(body, 0)) == deciding_event(status)
             status = read(body, 0)
             # AND stays as it is when its messages come again, unless a success was shortened for the size:
             # of two bounds at once it is the smaller history that is left after a second write

@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-from handler.catalog_entry import CatalogEntry, CatalogState, Notification, find_notification
+from handler.catalog_entry import CatalogEntry, CatalogState, Notification, notification_for
 from handler.job_status import JobStatus, fold
-from handler.status_object import iso, read
+from handler.status_object import read, to_iso
 from tests.factories import NOON, event
 
 URI = "https://b.s3.amazonaws.com/k/{z}/{x}/{y}.png"
-ONE = Notification("m", URI, ("a", "b"))
+ONE = Notification(URI, ("a", "b"))
 
 
 def notification_of(*events: Any) -> Notification | None:
-    return find_notification("j", fold(JobStatus(), events))
+    return notification_for("j", fold(JobStatus(), events))
 
 
 def test_nothing_is_due_before_success() -> None:
@@ -33,7 +33,6 @@ def test_the_newest_success_is_due_and_its_images_lose_a_leading_vsicurl() -> No
         event("mosaic", "FINISHED", 0), event("mosaic", "FINISHED", 9, "new", images=images)
     )
     assert found
-    assert found.message_id == "new"
     assert found.payload == {
         "uri": "https://oam-tiles.s3.amazonaws.com/test-job/{z}/{x}/{y}.png",
         "images": [
@@ -46,10 +45,10 @@ def test_the_newest_success_is_due_and_its_images_lose_a_leading_vsicurl() -> No
 
 
 def test_the_same_uri_and_set_of_images_is_the_same_notification() -> None:
-    assert ONE.digest == Notification("other", URI, ("b", "a", "a")).digest
-    assert ONE.digest != Notification("m", URI + "x", ("a", "b")).digest
-    assert ONE.digest != Notification("m", URI, ("a", "b", "c")).digest
-    assert ONE.digest != Notification("m", URI, ("a,b",)).digest
+    assert ONE.digest == Notification(URI, ("b", "a", "a")).digest
+    assert ONE.digest != Notification(URI + "x", ("a", "b")).digest
+    assert ONE.digest != Notification(URI, ("a", "b", "c")).digest
+    assert ONE.digest != Notification(URI, ("a,b",)).digest
 
 
 @pytest.mark.parametrize(
@@ -78,9 +77,9 @@ def test_only_a_success_of_this_notification_counts_as_notified(
     ("section", "claimed_by_another"),
     [
         ({}, False),
-        ({"claimedBy": "other", "claimedUntil": iso(NOON + 1)}, True),
-        ({"claimedBy": "other", "claimedUntil": iso(NOON)}, False),
-        ({"claimedBy": "me", "claimedUntil": iso(NOON + 1)}, False),
+        ({"claimedBy": "other", "claimedUntil": to_iso(NOON + 1)}, True),
+        ({"claimedBy": "other", "claimedUntil": to_iso(NOON)}, False),
+        ({"claimedBy": "me", "claimedUntil": to_iso(NOON + 1)}, False),
         ({"claimedBy": "other", "claimedUntil": "tomorrow"}, False),
         ({"claimedBy": "other", "claimedUntil": 9e99}, False),
     ],
@@ -98,8 +97,8 @@ def test_attempts_count_the_claims_of_one_notification() -> None:
         "uri": URI,
         "digest": ONE.digest,
         "attempts": 1,
-        "updatedAt": iso(NOON),
-        "claimedUntil": iso(NOON + 1_000),
+        "updatedAt": to_iso(NOON),
+        "claimedUntil": to_iso(NOON + 1_000),
         "claimedBy": "a",
     }
     failed = first.complete(CatalogState.FAILED, NOON + 5, "HTTP 500: no")
@@ -108,13 +107,13 @@ def test_attempts_count_the_claims_of_one_notification() -> None:
         "uri": URI,
         "digest": ONE.digest,
         "attempts": 1,
-        "updatedAt": iso(NOON + 5),
+        "updatedAt": to_iso(NOON + 5),
         "error": "HTTP 500: no",
     }
     second = failed.claim(ONE, "b", NOON, NOON)
     assert second.attempts == 2
     assert "error" not in second.section()
-    assert failed.claim(Notification("m", URI, ("c",)), "b", NOON, NOON).attempts == 1
+    assert failed.claim(Notification(URI, ("c",)), "b", NOON, NOON).attempts == 1
 
 
 def test_a_section_is_written_as_it_was_read() -> None:
@@ -142,7 +141,7 @@ def test_what_is_not_sent_yet_is_pending_and_has_no_claim() -> None:
         "uri": URI,
         "digest": ONE.digest,
         "attempts": 0,
-        "updatedAt": iso(NOON),
+        "updatedAt": to_iso(NOON),
     }
 
 
@@ -175,9 +174,9 @@ def test_a_claim_that_is_released_leaves_no_trace_of_an_attempt() -> None:
 
 @pytest.mark.parametrize("images", [[1], [{"uuid": "x"}], "http://a/1.tif", None])
 def test_an_entry_with_images_that_no_message_could_have_does_not_fail_the_job(images: object) -> None:
-    entry = {"messageId": "m", "sentAt": iso(NOON), "stage": "mosaic", "status": "FINISHED"}
+    entry = {"messageId": "m", "sentAt": to_iso(NOON), "stage": "mosaic", "status": "FINISHED"}
     stored = {"history": [entry | {"target": "s3://b/k", "images": images}]}
-    assert find_notification("test-job", read(json.dumps(stored).encode(), 0)) is None
+    assert notification_for("test-job", read(json.dumps(stored).encode(), 0)) is None
 
 
 def test_attempts_that_were_broken_by_hand_are_counted_anew() -> None:

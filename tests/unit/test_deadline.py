@@ -8,9 +8,9 @@ from tests.deploy.translated import TEMPLATE
 
 
 def test_a_job_is_begun_with_3_s_left_and_the_catalog_asked_with_5_and_a_timeout_of_10_s_does_all() -> None:
-    assert Reserve.JOB + Reserve.ANSWER <= 3
-    assert Reserve.NOTIFY + Reserve.ANSWER <= 5
-    assert 2 * Reserve.JOB + Reserve.NOTIFY + Reserve.ANSWER <= 10
+    assert Reserve.JOB + Reserve.RESPONSE <= 3
+    assert Reserve.NOTIFY + Reserve.RESPONSE <= 5
+    assert 2 * Reserve.JOB + Reserve.NOTIFY + Reserve.RESPONSE <= 10
 
 
 def test_each_reserve_is_no_less_than_the_worst_case_of_the_calls_that_it_is_for() -> None:
@@ -26,7 +26,7 @@ def test_what_the_answer_needs_grows_with_the_batch_and_with_a_smaller_share_of_
     def work(messages: int, memory_mb: int) -> float:
         return Deadline.of_invocation(60, messages, memory_mb).remaining()
 
-    assert 60 - work(1, 1_769) == pytest.approx(Reserve.ANSWER, abs=0.05)
+    assert 60 - work(1, 1_769) == pytest.approx(Reserve.RESPONSE, abs=0.05)
     assert work(10_000, 1_769) < work(100, 1_769) - 0.5
     assert work(10_000, 256) < work(10_000, 1_769) - 2
     assert work(10_000, 3_008) == pytest.approx(work(10_000, 1_769), abs=0.05)

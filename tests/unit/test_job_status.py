@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from handler.job_status import JobStatus, fold
-from handler.status_object import iso, read, to_json
+from handler.status_object import read, to_iso, to_json
 from tests.factories import IMAGES, NOON, TARGET, event, headline, step_event, stored
 
 
@@ -73,7 +73,7 @@ def test_a_redriven_finished_does_not_win_over_a_newer_one() -> None:
     assert status["images"] == ["new"]
     # AND it is in the history as it arrived, and its time counts for updatedAt as any message's does
     assert [entry["messageId"] for entry in status["history"]] == ["a", "b", "a-again"]
-    assert status["updatedAt"] == iso(NOON + 9)
+    assert status["updatedAt"] == to_iso(NOON + 9)
 
 
 @pytest.mark.parametrize("images", [IMAGES, IMAGES[::-1], IMAGES * 3])
@@ -132,7 +132,7 @@ def test_the_history_holds_the_newest_256_and_attempt_goes_on_counting() -> None
     found = json.loads(to_json("j", status))
     # THEN
     assert found["attempt"] == 300
-    assert [entry["sentAt"] for entry in found["history"]] == [iso(NOON + at) for at in range(44, 300)]
+    assert [entry["sentAt"] for entry in found["history"]] == [to_iso(NOON + at) for at in range(44, 300)]
     # AND a redelivery of what is gone, or of what is there, changes nothing
     assert fold(status, starts) == status
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handler.messages import InvalidMessage, Message, Step, parse
+from handler.events import Step
+from handler.messages import InvalidMessage, Message, parse
 from handler.strict_json import encode
 from tests.factories import IMAGES, MIB, TARGET, body, fields, largest_messages
 

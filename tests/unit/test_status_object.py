@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from handler.job_status import JobStatus, deciding, fold
-from handler.messages import Event, Step, parse
-from handler.status_object import UnreadableStatus, from_iso, iso, read, to_json
+from handler.events import Event, Step
+from handler.job_status import JobStatus, deciding_event, fold
+from handler.messages import parse
+from handler.status_object import UnreadableStatus, from_iso, read, to_iso, to_json
 from tests.factories import IMAGES, NOON, TARGET, event, fields, headline, largest_messages, stored
 
 
@@ -70,7 +71,7 @@ def test_a_message_that_uses_a_reserved_name_does_not_take_its_place(name: str) 
     # THEN the object's own value stands, at the top and in the history
     assert status.get(name) != "hostile"
     assert status["history"][0]["messageId"] == "m1"
-    assert status["history"][0]["sentAt"] == iso(NOON)
+    assert status["history"][0]["sentAt"] == to_iso(NOON)
     # AND what is read back is not taken for the object's own
     assert read(json.dumps(status).encode(), 0).catalog == {}
 
@@ -84,7 +85,7 @@ def test_a_redelivery_changes_nothing_not_even_a_byte() -> None:
 
 def test_updated_at_is_when_the_newest_message_was_sent_not_when_the_deciding_one_was() -> None:
     status = stored(event("mosaic", "FINISHED", 5), event("chunk", "FAILED", 8))
-    assert status["updatedAt"] == iso(NOON + 8)
+    assert status["updatedAt"] == to_iso(NOON + 8)
 
 
 # Objects that others wrote
@@ -105,7 +106,7 @@ def test_an_object_of_the_legacy_system_is_one_event_of_the_time_it_was_modified
     # THEN its failure is in the history, with all it said
     assert status["history"][0] == {
         "messageId": "older-system",
-        "sentAt": iso(NOON + 20),
+        "sentAt": to_iso(NOON + 20),
         **fields("chunk", "FAILED", stack="s"),
     }
     assert headline(status) == ("chunk", "FAILED", 1)
@@ -176,7 +177,7 @@ def test_an_object_that_an_editor_saved_with_a_byte_order_mark_is_understood(
 
 
 def test_lone_surrogates_that_an_earlier_version_wrote_are_replaced_and_cost_no_history() -> None:
-    entry = {"messageId": "m1", "sentAt": iso(NOON), "stage": "chunk", "status": "FAILED", "error": "\ud800",
+    entry = {"messageId": "m1", "sentAt": to_iso(NOON), "stage": "chunk", "status": "FAILED", "error": "\ud800",
              "\ud801": [{"\udfff": "a\udc00", "\udffe": 1}], "\ud802": 2}  # fmt: skip # noqa: F601
     old = json.dumps({"history": [entry], "catalog": {"error": "\ud800"}}).encode()
     status = read(old, 0)
@@ -187,13 +188,13 @@ def test_lone_surrogates_that_an_earlier_version_wrote_are_replaced_and_cost_no_
 
 def test_reserved_fields_that_an_earlier_version_kept_in_an_entry_are_dropped() -> None:
     odd = dict.fromkeys(("tileJson", "attempt", "updatedAt", "history", "catalog", "jobId"), "theirs")
-    entry = {"messageId": "m1", "sentAt": iso(NOON), "stage": "chunk", "status": "STARTED", "x": 1}
+    entry = {"messageId": "m1", "sentAt": to_iso(NOON), "stage": "chunk", "status": "STARTED", "x": 1}
     old = json.dumps({"history": [entry | odd]}).encode()
     assert json.loads(to_json("j", read(old, 0)))["history"] == [entry]
 
 
 def test_a_history_that_was_broken_by_hand_keeps_its_good_entries() -> None:
-    good = {"messageId": "m1", "sentAt": iso(NOON), "stage": "chunk", "status": "STARTED"}
+    good = {"messageId": "m1", "sentAt": to_iso(NOON), "stage": "chunk", "status": "STARTED"}
     bad = [None, 3, {}, {**good, "sentAt": "yesterday"}, {**good, "messageId": 3}, {**good, "stage": "ODD"},
            {**good, "sentAt": "2023-99-99T00:00:00.000Z"}]  # fmt: skip
     for dropped in (
@@ -288,7 +289,7 @@ def test_the_largest_message_that_sqs_takes_fits_whole_beside_a_full_history(
         assert len(found["history"]) == min(256, 1 + len(others))
         # AND what it says is read back, and a redelivery changes nothing, not even a byte
         again = read(body, 0)
-        assert deciding(again) == largest
+        assert deciding_event(again) == largest
         assert to_json("j" * 256, fold(again, [*others, largest])) == body
         # AND another message is one more
         later = json.loads(to_json("j" * 256, fold(again, [event("chunk", "STARTED", 5_000, "later")])))
@@ -364,7 +365,7 @@ def test_a_repeat_does_not_outlive_in_the_object_the_one_that_it_is_known_by() -
         status = read(body, 0)
     # THEN the newer one decides, when it is read, too
     assert json.loads(body)["images"] == others[-1].fields["images"]
-    assert deciding(status).message_id == "m5"
+    assert deciding_event(status).message_id == "m5"
     assert len(status.history) == 5
 
 
@@ -375,8 +376,8 @@ def test_what_is_added_by_hand_at_the_top_of_an_object_is_not_taken_for_the_deci
 
 
 def test_times_are_written_in_utc_with_milliseconds_and_read_back() -> None:
-    assert iso(1_700_000_000_007) == "2023-11-14T22:13:20.007Z"
-    assert iso(0) == "1970-01-01T00:00:00.000Z"
-    assert from_iso(iso(99_999_999_999_999)) == 99_999_999_999_999
+    assert to_iso(1_700_000_000_007) == "2023-11-14T22:13:20.007Z"
+    assert to_iso(0) == "1970-01-01T00:00:00.000Z"
+    assert from_iso(to_iso(99_999_999_999_999)) == 99_999_999_999_999
     assert from_iso("2023-11-14T22:13:20Z") is None
     assert from_iso(None) is None

@@ -40,7 +40,7 @@ CONSTANTS: dict[str, Any] = {
     "handler.deadline.Reserve.NOTIFY": 2.2,
     "handler.deadline.Reserve.LONGEST_POST": 1.0,
     "handler.deadline.Reserve.CONNECT": 0.5,
-    "handler.deadline.Reserve.ANSWER": 0.25,
+    "handler.deadline.Reserve.RESPONSE": 0.25,
     "handler.circuit_breaker.RECOVERY_TIMEOUT": 0.5,
     "handler.circuit_breaker.MAX_RECOVERY_TIMEOUT": 1.0,
     "handler.notifier.LONGEST_RETRY_AFTER": 1.0,
