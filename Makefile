@@ -106,10 +106,19 @@ CONFIG := --config-env $(or $(ENV),default)
 build-StatusPublisher:
 	@$(or $(wildcard $(BIN)/python),$(PYTHON)) local/packaging/artifact.py "$(ARTIFACTS_DIR)"
 
+define sam_build
+@$(SAM) build $(CONFIG)
+@$(BIN)/python local/packaging/artifact.py --describe .aws-sam/build/StatusPublisher
+endef
+
 .PHONY: build
 build: setup ## Build the function's artifact: sam build
-	@$(SAM) build $(CONFIG)
-	@$(BIN)/python local/packaging/artifact.py --describe .aws-sam/build/StatusPublisher
+	$(sam_build)
+
+# The same, where one that is there will do: only when something that goes into it is newer. The folder is, when a
+# file was removed.
+.aws-sam/build/template.yaml: template.yaml requirements.txt local/packaging/artifact.py handler $(wildcard handler/*.py) | setup
+	$(sam_build)
 
 .PHONY: publisher
 publisher: build ## The same, by the name that older users know
@@ -141,9 +150,9 @@ deploy: build ## Deploy: sam deploy (GUIDED=1 asks for every parameter; ENV=prod
 	@$(SAM) deploy $(CONFIG) $(if $(GUIDED),--guided) $(ARGS)
 
 .PHONY: invoke
-invoke: build ## Run the built function in Lambda's container (Docker): make invoke EVENT=events/full-job.json
-	@$(SAM) local invoke $(CONFIG) StatusPublisher --event $(or $(EVENT),events/full-job.json) \
-		--env-vars events/env.json --parameter-overrides Architecture=$(or $(ARCHITECTURE),$(if $(filter x86_64,$(shell uname -m)),x86_64,arm64)) $(ARGS)
+invoke: .aws-sam/build/template.yaml ## Run the built function in Lambda's container (Docker): make invoke EVENT=events/full-job.json
+	@$(BIN)/python -m local.cli.invoke --sam $(SAM) $(CONFIG) $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE)) \
+		$(or $(EVENT),events/full-job.json) $(ARGS)
 
 .PHONY: logs
 logs: setup ## Follow the deployed function's log: sam logs --tail
