@@ -15,12 +15,9 @@ help: ## List the targets
 setup: .venv/ready .venv/bin/oam-status ## Make .venv with everything, pinned and hash-checked
 
 .venv/ready: requirements-dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "Python 3.11 or newer is needed, this is $$($(PYTHON) --version). Say which: make PYTHON=python3.11 ..." >&2; exit 1; }
-	@echo "Setting up .venv (about a minute, once) ..."
-	@$(PYTHON) -m venv --clear .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements-dev.txt
-	@touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' || { echo \
+		"Python 3.11 to 3.14 is needed, and $(PYTHON) is $$($(PYTHON) --version). Say which: make setup PYTHON=python3.13" >&2; exit 1; }
+	@$(PYTHON) local/packaging/make_venv.py --megabytes 500 .venv requirements-dev.txt
 
 # This project itself, as an editable: its setuptools is locked, and nothing is downloaded.
 .venv/bin/oam-status: pyproject.toml .venv/ready
@@ -140,10 +137,7 @@ scan: .venv-checkov/ready ## Scan template.yaml, raw and translated, with checko
 
 # Apart from .venv: it wants other versions of what the function and its tests are pinned to.
 .venv-checkov/ready: requirements-checkov.txt | .venv/ready
-	@echo "Setting up .venv-checkov (half a minute, once) ..."
-	@$(PYTHON) -m venv --clear .venv-checkov
-	@.venv-checkov/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements-checkov.txt
-	@touch $@
+	@$(PYTHON) local/packaging/make_venv.py --megabytes 200 --uv $(BIN)/uv .venv-checkov requirements-checkov.txt
 
 .PHONY: deploy
 deploy: build ## Deploy: sam deploy (GUIDED=1 asks for every parameter; ENV=production)

@@ -1,0 +1,152 @@
+"""`make setup`: what it refuses untouched, and that a run after a failed one works. No network is needed."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from local.packaging import make_venv
+from tests import processes
+
+PROGRAM = processes.ROOT / "local" / "packaging" / "make_venv.py"
+
+
+def command(*options: str) -> list[str]:
+    return [sys.executable, str(PROGRAM), "--megabytes=1", *options, ".venv", "requirements.txt"]
+
+
+def offline(folder: Path) -> dict[str, str]:
+    """Give an environment in which pip finds what lies in a folder, and nothing else."""
+    return processes.environment(PIP_NO_INDEX="1", PIP_FIND_LINKS=str(folder), PIP_CONFIG_FILE=os.devnull)
+
+
+def pin_a_wheel(folder: Path) -> None:
+    """Make a package of one line, and a requirements.txt that pins it."""
+    wheel = folder / "tiny-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tiny.py", "here = True\n")
+        archive.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
+        archive.writestr(
+            "tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr("tiny-1.0.dist-info/RECORD", "")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    (folder / "requirements.txt").write_text(f"tiny==1.0 \\\n    --hash=sha256:{digest}\n")
+
+
+def test_what_is_behind_a_symbolic_link_is_not_touched(tmp_path: Path) -> None:
+    # GIVEN a .venv that is a link to another checkout's
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "precious").touch()
+    checkout = tmp_path / "checkout"
+    (checkout / "local" / "packaging").mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml", "requirements-dev.txt", "local/packaging/make_venv.py"):
+        (checkout / name).write_bytes((processes.ROOT / name).read_bytes())
+    (checkout / ".venv").symlink_to(other)
+
+    # WHEN it is to be set up
+    done = processes.run(["make", "setup", f"PYTHON={sys.executable}"], cwd=checkout)
+
+    # THEN that is refused, with what to do, and all is as it was
+    assert done.returncode != 0
+    assert f".venv was not set up: it is a symbolic link to {other}" in done.stderr
+    assert "rm .venv" in done.stderr
+    assert [path.name for path in other.iterdir()] == ["precious"]
+
+
+def test_a_python_that_is_too_old_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    # GIVEN a Python that finds itself too old
+    old = tmp_path / "python3.9"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2\nexit 1\n')
+    old.chmod(0o755)
+
+    # WHEN it is to be taken
+    makefile = str(processes.ROOT / "Makefile")
+    (tmp_path / "requirements-dev.txt").touch()
+    done = processes.run(["make", "-f", makefile, ".venv/ready", f"PYTHON={old}"], cwd=tmp_path)
+
+    # THEN it is refused, with what to do
+    assert done.returncode != 0
+    assert (
+        f"Python 3.11 to 3.14 is needed, and {old} is Python 3.9.2. Say which: make setup PYTHON="
+        in done.stderr
+    )
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_the_pythons_that_are_taken_are_those_of_pyproject() -> None:
+    project = tomllib.loads((processes.ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == ">=3.11,<3.15"
+    makefile = (processes.ROOT / "Makefile").read_text()
+    assert "(3, 11) <= sys.version_info[:2] < (3, 15)" in makefile
+    assert "Python 3.11 to 3.14 is needed" in makefile
+
+
+def test_the_pinned_uv_is_taken_with_all_its_hashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN the real requirements, and a pip that keeps what it is asked for
+    asked: list[str] = []
+
+    def keep(command: list[str], shown: str) -> int:
+        asked.append(Path(command[-1]).read_text())
+        return 0
+
+    monkeypatch.setattr(make_venv, "run", keep)
+    pinned = (processes.ROOT / "requirements-dev.txt").read_text()
+
+    # WHEN uv is to be had
+    assert make_venv.bootstrap_uv(tmp_path, pinned) == tmp_path / "bin" / "uv"
+
+    # THEN its lines, and no others, are asked for
+    (text,) = asked
+    assert text in pinned
+    assert text.startswith("uv==")
+    assert text.count("==") == 1
+    assert text.count("--hash=sha256:") >= 10
+
+
+def test_an_environment_that_lacks_a_package_is_not_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN an environment that was ready once, and a pip that does not get a package now
+    pin_a_wheel(tmp_path)
+    (tmp_path / "ready").touch()
+    monkeypatch.setattr(make_venv, "run", lambda command, shown="": int("pip" in command))
+
+    # WHEN it is made again
+    # THEN that is an error, and it is ready no longer
+    with pytest.raises(make_venv.SetupError, match="a package can't be had"):
+        make_venv.make(tmp_path, tmp_path / "requirements.txt", None, 1)
+    assert not (tmp_path / "ready").exists()
+
+
+def test_a_run_after_an_interrupted_one_works_and_pip_does_what_uv_can_not(tmp_path: Path) -> None:
+    ready = tmp_path / ".venv" / "ready"
+    pin_a_wheel(tmp_path)
+    # GIVEN a run that was interrupted
+    with processes.start(
+        command(), cwd=tmp_path, env=offline(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        assert f"({sys.executable}), once:" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "is not complete. The next run starts anew." in errors
+    assert not ready.exists()
+
+    # WHEN it is run again, with a uv that fails
+    done = processes.run(command("--uv=/bin/false"), cwd=tmp_path, env=offline(tmp_path))
+
+    # THEN pip does it, and it says what it has done
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "uv failed. The same with pip" in done.stdout
+    assert "Done in " in done.stdout
+    assert ready.exists()
+    processes.run([tmp_path / ".venv/bin/python", "-c", "import tiny"], cwd=tmp_path, check=True)
