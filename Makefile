@@ -34,8 +34,8 @@ start: setup ## Poll the queue that .env names; with nothing configured, run an 
 
 .PHONY: send
 send: setup ## Put an event file's messages on the local queue, or a stack's: make send EVENT=events/... STACK=...
-	@$(BIN)/python -m local.cli.send $(or $(EVENT),$(error Say which event: make send EVENT=events/full-job.json)) \
-		$(if $(STACK),--stack '$(STACK)' --sam '$(SAM)') $(ARGS)
+	@$(BIN)/python -m local.cli send $(or $(EVENT),$(error Say which event: make send EVENT=events/full-job.json)) \
+		$(if $(STACK),--stack '$(STACK)') $(ARGS)
 
 .PHONY: show
 show: setup ## Print all local jobs, or one job's status object: make show JOB=test-job
@@ -43,11 +43,12 @@ show: setup ## Print all local jobs, or one job's status object: make show JOB=t
 
 .PHONY: dead-letters
 dead-letters: setup ## List what is in the dead-letter queue, each message with its reason; it stays there
-	@$(BIN)/python -m local.cli.dead_letters $(ARGS)
+	@$(BIN)/python -m local.cli dead-letters $(ARGS)
 
 .PHONY: redrive
-redrive: setup ## Send the dead letters back to the queue: make redrive RATE=50 (messages a second) ALL=1 (poison too)
-	@$(BIN)/python -m local.cli.redrive $(if $(RATE),--rate $(RATE)) $(if $(ALL),--all) $(ARGS)
+redrive: setup ## Send dead letters back: make redrive RATE=50 (a second) ALL=1 (poison too) JOB=... MESSAGE=... (these alone)
+	@$(BIN)/python -m local.cli redrive $(if $(RATE),--rate $(RATE)) $(if $(ALL),--all) \
+		$(foreach job,$(JOB),--job '$(job)') $(foreach message,$(MESSAGE),--message '$(message)') $(ARGS)
 
 .PHONY: events
 events: setup ## Write events/*.json again

@@ -2,9 +2,15 @@
 
 import sys
 
+import click
 
-class NoTerminal(Exception):
-    """Raised when there is nobody to ask and no answer was given beforehand."""
+from local.cli.target import MISCONFIGURED
+
+
+class NoTerminal(click.ClickException):
+    """Raised when there is no terminal to ask at and no answer was given beforehand."""
+
+    exit_code = MISCONFIGURED
 
 
 def check_can_ask(*, yes: bool) -> None:
@@ -31,7 +37,7 @@ def ask(plan: str, *, yes: bool) -> bool:
         Whether to do it.
 
     Raises:
-        NoTerminal: when there is nobody to ask.
+        NoTerminal: when there is no terminal to ask at.
     """
     print(plan, file=sys.stderr)
     check_can_ask(yes=yes)

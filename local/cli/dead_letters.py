@@ -1,38 +1,50 @@
-"""`make dead-letters`: lists what is in the dead-letter queue, and why; all of it stays there.
+"""`oam-status dead-letters`: lists what is in the dead-letter queue, and why; all of it stays there.
 
-Of the stack that .env or the environment names (it needs OAM_STATUS_SQS_QUEUE_URL, OAM_STATUS_BUCKET and
-OAM_STATUS_PREFIX); else of `make start`'s embedded stack. A message is validated again, as the function did
-it. Of a valid one the status object may tell what the catalog said. To look at a message makes it invisible
-to others meanwhile, and counts as a receive, which does no harm there.
+A message is validated again, as the function did it. Of a valid one the status object may tell what the
+catalog said.
 """
 
-import argparse
-import json
-import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
+import click
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
 
 from handler.messages import parse
 from handler.status_object import to_iso
 from local.cli.configuration import find_stack
+from local.cli.console import console, print_json
+from local.cli.durations import in_words
+from local.cli.interrupts import end_on_signals
 from local.cli.jobs import Found, find_job
-from local.cli.letters import Hand, Letter, refusal
-from local.cli.queues import NoQueue, count, find_dead_letter_queue
-from local.cli.target import MISCONFIGURED, ConfigurationError, Part, Target
-from local.cli.text import as_text
-from local.stack.embedded import PORT
+from local.cli.letters import Hand, Letter, job_of, refusal
+from local.cli.options import json_option, stack_options
+from local.cli.progress import progress_bar
+from local.cli.queues import count, find_dead_letter_queue
+from local.cli.target import Part, Target
+from local.cli.text import printable
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 LOOKING = 120  # seconds for which a message is invisible to others while we look at it, at the most
 
+_EXAMPLE = """\b
+Examples:
+  oam-status dead-letters
+  oam-status dead-letters --json | jq -r .jobId | sort | uniq -c
+"""
+
 # Gives a job's status object, as it was found.
 StatusOf = Callable[[str], Found]
+
+OnRead = Callable[[int], None]  # told how many have been read
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,62 +53,57 @@ class DeadLetter:
 
     Attributes:
         message_id: its messageId.
+        job_id: its job's; None if it names none.
         sent_at: when it was sent, in milliseconds since the epoch.
+        received: how often it was received, looks at it in the dead-letter queue among them.
         body: its body.
         reason: why it failed, as far as that can be told.
     """
 
     message_id: str
+    job_id: str | None
     sent_at: int
+    received: int
     body: str
     reason: str
 
 
-def main() -> int:
-    """List.
+@click.command("dead-letters", epilog=_EXAMPLE)
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many to list.")
+@stack_options
+@json_option
+def dead_letters(limit: int, stack: str | None, port: int, *, as_json: bool) -> None:
+    """List the dead letters, the oldest first, each with its reason.
 
-    Returns:
-        The exit code: 0, also where there is nothing to list; 1 if the queue can't be read; 2 if it is not
-        clear which stack is meant.
+    Each with its messageId, its age (since it was sent), how often it was
+    received (looks at it counted, this one too), and its job. All stay
+    where they are, and are invisible to others for the moment.
+
+    With --json an object each, a line each, with the whole body.
     """
-    parser = argparse.ArgumentParser(prog="python -m local.cli.dead_letters", description=__doc__)
-    parser.add_argument("--limit", type=int, default=100, help="how many to list (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="a JSON object for each, with the whole body")
-    parser.add_argument("--port", type=int, default=PORT, help="of the embedded stack (default: %(default)s)")
-    arguments = parser.parse_args()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
-    try:
-        target = find_stack(Part.QUEUE | Part.BUCKET, arguments.port)
-    except ConfigurationError as error:
-        print(error, file=sys.stderr)
-        return MISCONFIGURED
-    try:
-        _list(target, arguments.limit, as_json=arguments.json)
-    except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        return 1
-    except NoQueue as error:
-        print(error, file=sys.stderr)
-        return 1
-    except (BotoCoreError, ClientError) as error:
-        print(f"Reading the dead-letter queue failed: {target.explain(error)}", file=sys.stderr)
-        return 1
-    return 0
+    end_on_signals()
+    target = find_stack(Part.QUEUE | Part.BUCKET, port, stack)
+    with target.explaining("Reading the dead-letter queue failed"):
+        _list(target, limit, as_json=as_json)
 
 
 def _list(target: Target, limit: int, *, as_json: bool) -> None:
     url, _ = find_dead_letter_queue(target.sqs, target.queue_url)
     counts = count(target.sqs, url)
-    letters = read_dead_letters(
-        target.sqs, url, lambda job_id: find_job(target.s3, target.bucket, target.prefix, job_id), limit
-    )
-    for letter in letters:
-        print(
-            _as_json(letter)
-            if as_json
-            else as_text(letter.sent_at, letter.message_id, letter.body, letter.reason)
+    total = min(limit, counts.visible)
+    with progress_bar("Reading", total) as bar:
+        letters = read_dead_letters(
+            target.sqs,
+            url,
+            lambda job_id: find_job(target.s3, target.bucket, target.prefix, job_id),
+            limit,
+            lambda read: bar.show(read, max(read, total)),
         )
+    if as_json:
+        for letter in letters:
+            print_json(_as_object(letter))
+    elif letters:
+        console().print(as_table(letters, time.time()))
     more = max(0, counts.visible - len(letters))
     print(
         f"{len(letters)} in the dead-letter queue" + (f", and about {more} more (--limit)" if more else ""),
@@ -107,7 +114,11 @@ def _list(target: Target, limit: int, *, as_json: bool) -> None:
 
 
 def read_dead_letters(
-    sqs: "SQSClient", queue_url: str, status_of: StatusOf, limit: int = 1_000_000
+    sqs: "SQSClient",
+    queue_url: str,
+    status_of: StatusOf,
+    limit: int = 1_000_000,
+    on_read: OnRead | None = None,
 ) -> list[DeadLetter]:
     """Read a dead-letter queue, and leave its messages there.
 
@@ -118,6 +129,7 @@ def read_dead_letters(
         queue_url: the queue.
         status_of: gives a job's status object, which may tell why a valid message failed.
         limit: how many to read.
+        on_read: told how far it is.
 
     Returns:
         What is there, the oldest first.
@@ -125,13 +137,47 @@ def read_dead_letters(
     letters: list[DeadLetter] = []
     with Hand(sqs, queue_url, LOOKING) as hand:
         while taken := hand.take(limit - len(letters)):
-            letters += [
-                DeadLetter(letter.message_id, letter.sent_at, letter.body, _reason(letter, status_of))
-                for letter in taken
-            ]
+            for letter in taken:
+                letters.append(_dead_letter(letter, status_of))
+                if on_read:
+                    on_read(len(letters))
     if hand.not_put_back:
         print(f"{hand.not_put_back} of them are visible again within {LOOKING} seconds.", file=sys.stderr)
     return sorted(letters, key=lambda letter: letter.sent_at)
+
+
+def as_table(letters: Iterable[DeadLetter], now: float) -> Group:
+    """Lay out dead letters for a terminal of 80 columns: below each line its reason, and how its body begins.
+
+    Args:
+        letters: in the order in which they are shown.
+        now: the time in seconds since the epoch.
+    """
+    parts: list[RenderableType] = [_row("Message", "Age", "Received", "Job", "bold")]
+    for letter in letters:
+        job = printable(letter.job_id or "-", 256)
+        since = in_words(now - letter.sent_at / 1000)
+        parts.append(_row(letter.message_id, since, str(letter.received), job))
+        detail = f"{printable(letter.reason, 500)}\n{printable(letter.body, 70)}"
+        parts.append(Padding(Text(detail, overflow="fold"), (0, 0, 0, 4)))
+    return Group(*parts)
+
+
+def _row(message_id: str, since: str, received: str, job: str, style: str = "") -> Table:
+    row = Table.grid(padding=(0, 2, 0, 0))
+    row.add_column(width=36, overflow="fold", style=style)
+    row.add_column(width=4, justify="right", style=style)
+    row.add_column(width=8, justify="right", style=style)
+    row.add_column(overflow="fold", style=style)
+    row.add_row(message_id, since, received, Text(job))
+    return row
+
+
+def _dead_letter(letter: Letter, status_of: StatusOf) -> DeadLetter:
+    reason = _reason(letter, status_of)
+    return DeadLetter(
+        letter.message_id, job_of(letter.body), letter.sent_at, letter.received, letter.body, reason
+    )
 
 
 def _reason(letter: Letter, status_of: StatusOf) -> str:
@@ -146,16 +192,12 @@ def _reason(letter: Letter, status_of: StatusOf) -> str:
     return f"a valid message; the function's log says why it failed{hint}"
 
 
-def _as_json(letter: DeadLetter) -> str:
-    return json.dumps(
-        {
-            "messageId": letter.message_id,
-            "sentAt": to_iso(letter.sent_at),
-            "reason": letter.reason,
-            "body": letter.body,
-        }
-    )
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def _as_object(letter: DeadLetter) -> dict[str, object]:
+    return {
+        "messageId": letter.message_id,
+        "jobId": letter.job_id,
+        "sentAt": to_iso(letter.sent_at),
+        "received": letter.received,
+        "reason": letter.reason,
+        "body": letter.body,
+    }

@@ -4,6 +4,7 @@ Taking one makes it invisible to others, and counts as a receive. Neither does h
 that has none of its own.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 MOST_BYTES = 64 * 1024 * 1024  # of bodies, taken at once
+
+_JOB_ID = re.compile(r'"jobId"\s*:\s*"([^"\\]+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,20 @@ class Letter:
     body: str
     system: Mapping[str, str] = field(repr=False)
     attributes: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def received(self) -> int:
+        """How often it was received, as SQS counts: looks at it too, this one among them."""
+        return int(self.system.get("ApproximateReceiveCount", 0))
+
+
+def job_of(body: str) -> str | None:
+    """Give the jobId of a message, also of one that the function would refuse; None if it names none."""
+    try:
+        return parse("", "0", body).job_id
+    except InvalidMessage:
+        found = _JOB_ID.search(body)
+        return found[1] if found else None
 
 
 def refusal(letter: Letter) -> str | None:

@@ -5,7 +5,15 @@ import sys
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-_COMMANDS: tuple[click.Command, ...] = ()
+from local.cli.dead_letters import dead_letters
+from local.cli.redrive import redrive
+from local.cli.send import send
+
+_COMMANDS: tuple[click.Command, ...] = (
+    dead_letters,
+    redrive,
+    send,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})

@@ -1,17 +1,16 @@
 """Moves dead letters back to their queue from here, one by one and the oldest first."""
 
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.cli.letters import Hand, Letter
-from local.cli.move_task import MoveFailed, Progress
+from local.cli.interrupts import Uninterrupted
+from local.cli.letters import Hand, Letter, job_of
+from local.cli.move_task import MoveFailed
+from local.cli.queues import JUST_APART
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -20,11 +19,9 @@ HOLD = 900  # seconds for which a letter is invisible to others, at the most
 PORTION = 10_000  # letters that are held at once; SQS allows 120,000 in flight
 _SHARE = 0.6  # of HOLD, that a portion may take at the rate asked for
 
-_JUST_APART = (
-    0.002  # seconds between two sends: SentTimestamp counts milliseconds, and orders a job's messages
-)
-
 Keep = Callable[[Letter], str | None]  # says why a letter has to stay where it is; None if it is to move
+OnMoved = Callable[[Letter, str], None]  # told of each letter that has moved, with its new messageId
+OnSeen = Callable[[int, int], None]  # told how many letters have been dealt with, of how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +40,43 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """The letters that are meant; with no name in it, all of them.
+
+    Attributes:
+        jobs: those of these jobs.
+        message_ids: and those with these messageIds.
+    """
+
+    jobs: frozenset[str] = frozenset()
+    message_ids: frozenset[str] = frozenset()
+
+    @property
+    def is_all(self) -> bool:
+        """Whether all letters are meant."""
+        return not self.jobs and not self.message_ids
+
+    def names_of(self, letter: Letter) -> set[str]:
+        """Give the names by which a letter is meant; none if it is not, or if all are."""
+        if self.is_all:
+            return set()
+        return ({letter.message_id} & self.message_ids) | ({job_of(letter.body) or ""} & self.jobs)
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """A letter that stayed where it was.
 
     Attributes:
         message_id: its messageId.
+        job_id: its job's; None if it names none.
         sent_at: when it was sent, in milliseconds since the epoch.
         excerpt: how its body begins.
         reason: why it stayed.
     """
 
     message_id: str
+    job_id: str | None
     sent_at: int
     excerpt: str
     reason: str
@@ -65,16 +88,35 @@ class Moved:
 
     Attributes:
         moved: how many letters have moved.
-        kept: those that stayed where they were.
-        not_put_back: how many of those come back only when the time is over for which they were held.
+        kept: those that were meant, and stayed where they were.
+        not_put_back: how many of those in hand come back only when the time is over for which they were held.
+        found: the names of the selection of which there was a letter.
     """
 
     moved: int
     kept: list[Kept]
     not_put_back: int
+    found: frozenset[str] = frozenset()
 
 
-def move_one_by_one(sqs: "SQSClient", way: Way, count: int, keep: Keep, progress: Progress) -> Moved:
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Which letters move, and who is told.
+
+    Attributes:
+        keep: says why a letter has to stay.
+        selection: which letters are meant.
+        on_moved: told of each letter that has moved.
+        on_seen: told how far it is.
+    """
+
+    keep: Keep
+    selection: Selection = Selection()
+    on_moved: OnMoved | None = None
+    on_seen: OnSeen | None = None
+
+
+def move_one_by_one(sqs: "SQSClient", way: Way, count: int, rules: Rules) -> Moved:
     """Move letters one by one: sent before it is deleted, one may come twice but is never lost.
 
     They are taken in portions, and in each the oldest goes first: a job's messages are ordered by their new
@@ -84,8 +126,7 @@ def move_one_by_one(sqs: "SQSClient", way: Way, count: int, keep: Keep, progress
         sqs: the queues' client.
         way: from where, to where, and how fast.
         count: how many letters are there.
-        keep: says why a letter has to stay.
-        progress: told after each letter how many have moved, of how many.
+        rules: which of them move, and who is told.
 
     Returns:
         What came of it.
@@ -95,55 +136,46 @@ def move_one_by_one(sqs: "SQSClient", way: Way, count: int, keep: Keep, progress
         ClientError, BotoCoreError: when SQS does not give or take a letter.
     """
     kept: list[Kept] = []
-    moved = 0
+    found: set[str] = set()
+    moved = seen = 0
     rate = way.rate
     portion = min(PORTION, int(rate * HOLD * _SHARE)) if rate else PORTION
     began = time.monotonic()
     with Hand(sqs, way.source, HOLD) as hand:
-        while letters := hand.take(min(portion, count - moved - len(kept))):
+        while letters := hand.take(min(portion, count - seen)):
             for letter in letters:
-                if reason := keep(letter):
-                    kept.append(Kept(letter.message_id, letter.sent_at, letter.body[:200], reason))
-                    continue
-                with _uninterrupted():
-                    _move(sqs, hand, letter, way.target)
-                moved += 1
-                progress(moved, count)
-                time.sleep(max(_JUST_APART, began + moved / rate - time.monotonic() if rate else 0))
-    return Moved(moved, kept, hand.not_put_back)
+                seen += 1
+                names = rules.selection.names_of(letter)
+                found |= names
+                if names or rules.selection.is_all:
+                    if reason := rules.keep(letter):
+                        kept.append(_kept(letter, reason))
+                    else:
+                        _move(sqs, hand, letter, way.target, rules)
+                        moved += 1
+                        wait = began + moved / rate - time.monotonic() if rate else 0
+                        time.sleep(max(JUST_APART, wait))
+                if rules.on_seen:
+                    rules.on_seen(seen, count)
+    return Moved(moved, kept, hand.not_put_back, frozenset(found))
 
 
-def _move(sqs: "SQSClient", hand: Hand, letter: Letter, target: str) -> None:
+def _kept(letter: Letter, reason: str) -> Kept:
+    return Kept(letter.message_id, job_of(letter.body), letter.sent_at, letter.body[:200], reason)
+
+
+def _move(sqs: "SQSClient", hand: Hand, letter: Letter, target: str, rules: Rules) -> None:
     more: dict[str, Any] = {"MessageAttributes": letter.attributes} if letter.attributes else {}
     if trace := letter.system.get("AWSTraceHeader"):
         more["MessageSystemAttributes"] = {"AWSTraceHeader": {"DataType": "String", "StringValue": trace}}
-    sent = sqs.send_message(QueueUrl=target, MessageBody=letter.body, **more)
-    hand.ignore(sent["MessageId"])
-    try:
-        hand.delete(letter)
-    except (BotoCoreError, ClientError) as error:
-        raise MoveFailed(
-            f"{letter.message_id} was sent, and is a dead letter still: it could not be deleted: {error}"
-        ) from error
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Put Ctrl-C off until the context ends: a letter is not left sent and undeleted.
-
-    Raises:
-        KeyboardInterrupt: at the end, when it came.
-    """
-    asked = False
-
-    def remember(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (signal's)
-        nonlocal asked
-        asked = True
-
-    before = signal.signal(signal.SIGINT, remember)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if asked:
-        raise KeyboardInterrupt
+    with Uninterrupted():  # a letter is not left sent and undeleted, nor its line unwritten
+        sent = sqs.send_message(QueueUrl=target, MessageBody=letter.body, **more)
+        hand.ignore(sent["MessageId"])
+        try:
+            hand.delete(letter)
+        except (BotoCoreError, ClientError) as error:
+            raise MoveFailed(
+                f"{letter.message_id} was sent, and is a dead letter still: it could not be deleted: {error}"
+            ) from error
+        if rules.on_moved:
+            rules.on_moved(letter, sent["MessageId"])

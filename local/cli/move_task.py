@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _HAS_ENDED = frozenset({"ResourceNotFoundException", "UnsupportedOperation"})
 Progress = Callable[[int, int], None]  # told how many have moved, of how many
 
 
-class MoveFailed(Exception):
+class MoveFailed(click.ClickException):
     """Raised when a move ended before all was moved, or can't be followed or stopped."""
 
 

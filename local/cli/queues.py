@@ -4,11 +4,16 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import click
+
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
+# Seconds between two sends of one job's messages: SentTimestamp counts milliseconds, and orders them.
+JUST_APART = 0.002
 
-class NoQueue(Exception):
+
+class NoQueue(click.ClickException):
     """Raised when there is no such queue; its text is for the person who asked."""
 
 

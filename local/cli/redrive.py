@@ -1,150 +1,178 @@
-"""`make redrive`: sends what is in the dead-letter queue back to the queue, and shows how far it is.
+"""`oam-status redrive`: sends dead letters back to the queue, and shows how far it is.
 
-For the queue that .env or the environment names (OAM_STATUS_SQS_QUEUE_URL); else for `make start`'s embedded
-stack. What the function would refuse again stays where it is, and is listed; the others are sent and then
-deleted one by one, the oldest first. With --all everything moves, by SQS's own move, until as many have moved
-as there were at the start; on a server without that call (moto) one by one from here, which is said. What
-comes back has new messageIds and new times; the function is made for that. To look at a letter makes it
-invisible to others for a while, and counts as a receive, which does no harm there. Ctrl-C ends it; what has
-moved has moved.
+What comes back has new messageIds and new times; the function is made for that.
 """
 
-import argparse
-import signal
 import sys
-import time
-from collections.abc import Callable
+from functools import partial
 
-from botocore.exceptions import BotoCoreError, ClientError
+import click
 
 from local.cli.configuration import find_stack
-from local.cli.confirm import NoTerminal, ask, check_can_ask
-from local.cli.letters import Letter, refusal
-from local.cli.move_by_hand import HOLD, Keep, Kept, Moved, Way, move_one_by_one
-from local.cli.move_task import FASTEST, MoveFailed, UnknownCall, move_all
-from local.cli.queues import Counts, NoQueue, attributes, count, find_dead_letter_queue
-from local.cli.target import MISCONFIGURED, ConfigurationError, Part, Target
-from local.cli.text import as_text
-from local.stack.embedded import PORT
+from local.cli.confirm import ask, check_can_ask
+from local.cli.console import print_json
+from local.cli.interrupts import end_on_signals
+from local.cli.letters import Letter, job_of, refusal
+from local.cli.move_by_hand import HOLD, Moved, Rules, Selection, Way, move_one_by_one
+from local.cli.move_task import FASTEST, UnknownCall, move_all
+from local.cli.options import json_option, stack_options, yes_option
+from local.cli.progress import progress_bar
+from local.cli.queues import Counts, attributes, count, find_dead_letter_queue
+from local.cli.target import Part, Target
+from local.cli.text import printable
 
-_PAUSE = 1.0  # seconds between two lines of progress
+_EXAMPLE = """\b
+Examples:
+  oam-status redrive --rate 50
+  oam-status redrive --job scene-17 --job scene-18
+  oam-status redrive --all --yes
+"""
 
 
-def main() -> int:
-    """Redrive.
+@click.command(epilog=_EXAMPLE)
+@click.option("--job", "jobs", metavar="ID", multiple=True, help="Those of this job alone; repeatable.")
+@click.option("--message", "messages", metavar="ID", multiple=True, help="This one alone; repeatable.")
+@click.option("--all", "everything", is_flag=True, help="What the function would refuse again, too.")
+@click.option(
+    "--rate", type=click.IntRange(1, FASTEST), metavar="N", help=f"Messages a second, up to {FASTEST}."
+)
+@stack_options
+@yes_option
+@json_option
+def redrive(  # noqa: PLR0913 (one for each option)
+    jobs: tuple[str, ...],
+    messages: tuple[str, ...],
+    rate: int | None,
+    stack: str | None,
+    port: int,
+    *,
+    everything: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Send dead letters back to the queue.
 
-    Returns:
-        The exit code: 0 if all is moved but what the function would refuse again; 1 if not, or if any is in
-        flight; 2 if it is not clear which stack is meant, or there is nobody to ask.
+    What the function would refuse again stays, and is listed. The others
+    are sent and then deleted one by one, the oldest first, a line each.
+
+    --all moves everything by SQS's own move, until as many have moved as
+    there were at the start; on a server without that call one by one.
+    Together with --job or --message: all of those.
+
+    Ctrl-C ends it; what has moved has moved. With --json an object for
+    each letter that moved or stays, and one with the counts.
+
+    Exit code 1, too, when a letter that --job or --message names is not
+    there or stays, or when letters are in flight.
     """
-    parser = argparse.ArgumentParser(prog="python -m local.cli.redrive", description=__doc__)
-    parser.add_argument(
-        "--rate", type=_rate, help=f"messages a second, up to {FASTEST} (default: as fast as it goes)"
-    )
-    parser.add_argument(
-        "--all", action="store_true", help="what the function would refuse again too, by SQS's own move"
-    )
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--port", type=int, default=PORT, help="of the embedded stack (default: %(default)s)")
-    arguments = parser.parse_args()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    end_on_signals()
+    target = find_stack(Part.QUEUE, port, stack)
+    yes = yes or target.is_embedded
+    check_can_ask(yes=yes)
+    selection = Selection(frozenset(jobs), frozenset(messages))
     try:
-        target = find_stack(Part.QUEUE, arguments.port)
-    except ConfigurationError as error:
-        print(error, file=sys.stderr)
-        return MISCONFIGURED
-    yes = arguments.yes or target.is_embedded
-    try:
-        check_can_ask(yes=yes)
-        return _redrive(target, everything=arguments.all, rate=arguments.rate, yes=yes)
+        with target.explaining("The redrive failed"):
+            run = _Redrive(target, selection, rate, everything=everything, as_json=as_json)
+            sys.exit(0 if run(yes=yes) else 1)
     except KeyboardInterrupt:
-        print("Stopped. `make redrive` goes on with what is left.", file=sys.stderr)
-    except NoTerminal as error:
-        print(error, file=sys.stderr)
-        return MISCONFIGURED
-    except (NoQueue, MoveFailed) as error:
-        print(error, file=sys.stderr)
-    except (BotoCoreError, ClientError) as error:
-        print(f"The redrive failed: {target.explain(error)}", file=sys.stderr)
-    return 1
+        print("Stopped. `oam-status redrive` goes on with what is left.", file=sys.stderr)
+        sys.exit(1)
 
 
-def _redrive(target: Target, *, everything: bool, rate: int | None, yes: bool) -> int:
-    dead_letter_url, arn = find_dead_letter_queue(target.sqs, target.queue_url)
-    counts = count(target.sqs, dead_letter_url)
-    if counts.visible:
-        plan = f"{counts.visible} dead letters of {dead_letter_url} go back to {target.queue_url}"
-        plan += ", all of them." if everything else "; what the function would refuse again stays."
-        if not target.is_embedded and not ask(plan, yes=yes):
-            return 1
-        moved = _move(target, dead_letter_url, arn, counts, everything=everything, rate=rate)
-        _report(moved, counts, target.queue_url)
-    elif not counts.in_flight:
-        print("The dead-letter queue is empty.")
-    if counts.in_flight:
-        print(counts.in_flight_text, file=sys.stderr)
-        return 1
-    return 0
+class _Redrive:
+    """A redrive, as it was asked for.
+
+    Args:
+        target: the stack.
+        selection: which letters are meant.
+        rate: messages a second at the most; None as fast as it goes.
+        everything: whether what the function would refuse again moves too.
+        as_json: whether machines read what is printed.
+    """
+
+    def __init__(
+        self, target: Target, selection: Selection, rate: int | None, *, everything: bool, as_json: bool
+    ) -> None:
+        self._target = target
+        self._selection = selection
+        self._rate = rate
+        self._everything = everything
+        self._as_json = as_json
+        self._url, self._arn = find_dead_letter_queue(target.sqs, target.queue_url)
+
+    def __call__(self, *, yes: bool) -> bool:
+        """Move, unless the person at the terminal says no; tell whether all is well."""
+        counts = count(self._target.sqs, self._url)
+        is_well = not counts.in_flight
+        if counts.visible:
+            if not self._target.is_embedded and not ask(self._plan(counts), yes=yes):
+                return False
+            moved = self._move(counts)
+            is_well = self._report(moved, counts) and is_well
+        elif not counts.in_flight:
+            print("The dead-letter queue is empty.", file=sys.stderr)
+            is_well = self._report(Moved(0, [], 0), counts)
+        if counts.in_flight:
+            print(counts.in_flight_text, file=sys.stderr)
+        return is_well
+
+    def _plan(self, counts: Counts) -> str:
+        which = f"{counts.visible} dead letters"
+        if not self._selection.is_all:
+            names = [f"of job {name}" for name in sorted(self._selection.jobs)]
+            names += [f"message {name}" for name in sorted(self._selection.message_ids)]
+            which = f"Of {which}, those that are meant ({printable(', '.join(names), 1000)}),"
+        rest = ", all of them." if self._everything else "; what the function would refuse again stays."
+        return f"{which} of {self._url} go back to {self._target.queue_url}{rest}"
+
+    def _move(self, counts: Counts) -> Moved:
+        sqs, total = self._target.sqs, counts.visible
+        with progress_bar("Moving") as bar:
+            if self._everything and self._selection.is_all:
+                try:
+                    return Moved(move_all(sqs, self._arn, total, self._rate, bar.show), [], 0)
+                except UnknownCall as error:
+                    print(
+                        f"This server has no move of its own ({error}): moving one by one.", file=sys.stderr
+                    )
+            own_arn = attributes(sqs, self._target.queue_url, "QueueArn")["QueueArn"]
+            keep = partial(_why_it_stays, own_arn, self._everything)
+            rules = Rules(keep, self._selection, self._say_moved, bar.show)
+            return move_one_by_one(sqs, Way(self._url, self._target.queue_url, self._rate), total, rules)
+
+    def _say_moved(self, letter: Letter, message_id: str) -> None:
+        job_id = job_of(letter.body)
+        if self._as_json:
+            print_json({"messageId": letter.message_id, "jobId": job_id, "sentAs": message_id})
+        else:
+            print(f"sent {letter.message_id}  {printable(job_id or '-', 256)}", flush=True)
+
+    def _report(self, result: Moved, counts: Counts) -> bool:
+        """Say what came of it; tell whether all that was named has moved."""
+        for kept in sorted(result.kept, key=lambda kept: kept.sent_at):
+            if self._as_json:
+                print_json({"messageId": kept.message_id, "jobId": kept.job_id, "stays": kept.reason})
+            else:
+                print(f"stays {kept.message_id}  {printable(kept.excerpt, 100)}")
+                print(f"    {printable(kept.reason, 500)}")
+        missing = sorted((self._selection.jobs | self._selection.message_ids) - result.found)
+        for name in missing:
+            what = "of job" if name in self._selection.jobs else "with the messageId"
+            print(f"There is no dead letter {what} {printable(name)}.", file=sys.stderr)
+        total = counts.visible if self._selection.is_all else result.moved + len(result.kept)
+        if self._as_json:
+            print_json({"moved": result.moved, "of": total, "stay": len(result.kept)})
+        else:
+            print(f"Moved {result.moved} of {total} messages back to {self._target.queue_url}")
+        if result.kept:
+            print(f"{len(result.kept)} stay, for the reasons above (--all moves them).", file=sys.stderr)
+        if result.not_put_back:
+            print(f"{result.not_put_back} are visible again within {HOLD} seconds.", file=sys.stderr)
+        return self._selection.is_all or not (missing or result.kept)
 
 
-def _move(
-    target: Target, dead_letter_url: str, arn: str, counts: Counts, *, everything: bool, rate: int | None
-) -> Moved:
-    progress = _Progress()
-    if everything:
-        try:
-            return Moved(move_all(target.sqs, arn, counts.visible, rate, progress), [], 0)
-        except UnknownCall as error:
-            print(f"This server has no move of its own ({error}): moving one by one.", file=sys.stderr)
-    own_arn = attributes(target.sqs, target.queue_url, "QueueArn")["QueueArn"]
-    keep = _keep(own_arn, everything=everything)
-    way = Way(dead_letter_url, target.queue_url, rate)
-    return move_one_by_one(target.sqs, way, counts.visible, keep, progress)
-
-
-def _keep(queue_arn: str, *, everything: bool) -> Keep:
-    def keep(letter: Letter) -> str | None:
-        # Where several queues have one dead-letter queue, AWS says where a letter came from.
-        if (source := letter.system.get("DeadLetterQueueSourceArn", queue_arn)) != queue_arn:
-            return f"it came from another queue: {source}"
-        return None if everything else refusal(letter)
-
-    return keep
-
-
-def _report(result: Moved, counts: Counts, queue_url: str) -> None:
-    for kept in sorted(result.kept, key=_sent):
-        print(as_text(kept.sent_at, kept.message_id, kept.excerpt, kept.reason))
-    print(f"Moved {result.moved} of {counts.visible} messages back to {queue_url}")
-    if result.kept:
-        print(f"{len(result.kept)} stay, for the reasons above (make redrive ALL=1 moves them).")
-    if result.not_put_back:
-        print(f"{result.not_put_back} of them are visible again within {HOLD} seconds.", file=sys.stderr)
-
-
-def _sent(kept: Kept) -> int:
-    return kept.sent_at
-
-
-class _Progress:
-    """Prints a line now and then, and one for the end."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._next = clock()
-
-    def __call__(self, moved: int, total: int) -> None:
-        if moved >= total or self._clock() >= self._next:
-            print(f"    moved {moved} of {total}", flush=True)
-            self._next = self._clock() + _PAUSE
-
-
-def _rate(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= FASTEST:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {FASTEST}")
-    return int(text)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def _why_it_stays(queue_arn: str, everything: bool, letter: Letter) -> str | None:
+    # Where several queues have one dead-letter queue, AWS says where a letter came from.
+    if (source := letter.system.get("DeadLetterQueueSourceArn", queue_arn)) != queue_arn:
+        return f"it came from another queue: {source}"
+    return None if everything else refusal(letter)

@@ -1,12 +1,13 @@
 """The stack that a tool works with."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Flag, auto
 from typing import TYPE_CHECKING
 
 import click
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -19,6 +20,10 @@ class ConfigurationError(click.ClickException):
     """Raised when it is not clear which stack is meant; its text is for the person who asked."""
 
     exit_code = MISCONFIGURED
+
+
+class AwsFailed(click.ClickException):
+    """Raised when AWS does not do what a tool needs; its text says what that was."""
 
 
 class Part(Flag):
@@ -64,3 +69,18 @@ class Target:
         if self.is_embedded and isinstance(error, EndpointConnectionError):
             return f"Nothing listens at {self.url}. `make start` in another terminal starts it."
         return str(error)
+
+    @contextmanager
+    def explaining(self, what: str) -> Iterator[None]:
+        """Say of whatever AWS does not do in this context what it was, and why.
+
+        Args:
+            what: a sentence without its end, for instance "Reading the bucket failed".
+
+        Raises:
+            AwsFailed: when a call failed.
+        """
+        try:
+            yield
+        except (BotoCoreError, ClientError) as error:
+            raise AwsFailed(f"{what}: {self.explain(error)}") from error

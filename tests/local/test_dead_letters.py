@@ -1,15 +1,18 @@
 """Why a message is dead: said by the function's own validation, or not pretended to be known."""
 
+import io
 import json
 import uuid
 from typing import Any
 
 import pytest
 
-from local.cli.dead_letters import read_dead_letters
+from local.cli.console import console
+from local.cli.dead_letters import DeadLetter, as_table, read_dead_letters
 from local.cli.jobs import Found
+from local.cli.letters import job_of
 from tests.conftest import Aws
-from tests.factories import body
+from tests.factories import NOON, body
 
 REFUSED = {"test-job": {"catalog": {"state": "FAILED", "error": "HTTP 400: no such image"}}}
 
@@ -49,3 +52,32 @@ def test_more_than_one_receive_call_is_made(aws: Aws) -> None:
     # THEN all are there, both times: nothing was consumed or hidden
     for _ in range(2):
         assert len(read_dead_letters(sqs, url, lambda job_id: Found("key", job_id, None))) == 13
+
+
+@pytest.mark.parametrize(
+    ("text", "job_id"),
+    [
+        (body("chunk", "STARTED", "valid"), "valid"),
+        ('{"jobId": "refused", "stage": "none"}', "refused"),
+        ('{ "jobId" :"cut off", "stage": ', "cut off"),
+        ('{"Message": "{\\"jobId\\": \\"in an envelope\\"}"}', None),
+        ("poison", None),
+    ],
+)
+def test_a_refused_message_has_the_job_that_it_names(text: str, job_id: str | None) -> None:
+    assert job_of(text) == job_id
+
+
+def test_the_list_fits_80_columns_and_cuts_no_id() -> None:
+    # GIVEN a letter whose job has as long a name as there is, with a long reason
+    letter = DeadLetter(str(uuid.uuid4()), "j" * 256, NOON, 61, body("mosaic", "FINISHED"), "r" * 200)
+    shown = io.StringIO()
+    # WHEN it is printed in a pipe
+    console(shown).print(as_table([letter], NOON / 1000 + 7_300))
+    # THEN all of it is there
+    lines = shown.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].split()[:3] == [letter.message_id, "2h", "61"]
+    above_the_body = "".join(lines[:-1])
+    assert (above_the_body.count("j"), above_the_body.count("r")) == (256, 200)
+    assert "…" in lines[-1]

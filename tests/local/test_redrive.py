@@ -3,8 +3,8 @@
 import io
 import json
 import os
+import re
 import signal
-import sys
 import threading
 import time
 from typing import Any
@@ -13,8 +13,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.cli import move_by_hand, move_task
-from local.cli.letters import Hand, Letter, refusal
-from local.cli.move_by_hand import Way, move_one_by_one
+from local.cli.letters import Hand, Letter, job_of, refusal
+from local.cli.move_by_hand import Rules, Selection, Way, move_one_by_one
 from local.cli.move_task import MoveFailed, UnknownCall, move_all
 from local.cli.queues import NoQueue, attributes, count, find_dead_letter_queue
 from local.stack.embedded import Stack
@@ -22,7 +22,7 @@ from tests import processes
 from tests.conftest import Aws
 from tests.factories import body
 from tests.local.move_tasks import EARLIER, MoveTasks
-from tests.local.tools import NAMED, at_a_terminal, tool
+from tests.local.tools import NAMED, at_a_terminal, program, tool
 
 ARN = "arn:aws:sqs:us-east-1:123456789012:oam-status-dead-letters"
 DENIED = json.dumps({"__type": "com.amazonaws.sqs#AccessDenied", "message": "not authorized to perform"})
@@ -37,6 +37,9 @@ def bodies(stack: Stack, url: str) -> list[str]:
 
 
 def nothing(moved: int, total: int) -> None: ...
+
+
+EVERYTHING = Rules(lambda _: None)
 
 
 # SQS's own move
@@ -212,7 +215,7 @@ def way(stack: Stack, rate: int | None = None) -> Way:
 
 
 def test_what_would_be_refused_again_stays_and_the_others_move(stack: Stack) -> None:
-    result = move_one_by_one(stack.sqs, way(stack), 3, refusal, nothing)
+    result = move_one_by_one(stack.sqs, way(stack), 3, Rules(refusal))
     assert result.moved == 2
     (kept,) = result.kept
     assert (kept.excerpt, result.not_put_back) == ("poison", 0)
@@ -224,10 +227,8 @@ def test_what_would_be_refused_again_stays_and_the_others_move(stack: Stack) -> 
 
 def test_messages_move_at_the_rate_asked_for(stack: Stack) -> None:
     began, seen = time.monotonic(), list[tuple[int, int]]()
-    assert (
-        move_one_by_one(stack.sqs, way(stack, 10), 3, lambda _: None, lambda *how: seen.append(how)).moved
-        == 3
-    )
+    rules = Rules(lambda _: None, on_seen=lambda *how: seen.append(how))
+    assert move_one_by_one(stack.sqs, way(stack, 10), 3, rules).moved == 3
     assert time.monotonic() - began >= 0.3
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
@@ -254,7 +255,7 @@ def test_the_oldest_moves_first_and_times_differ(stack: Stack, monkeypatch: pyte
 
     monkeypatch.setattr(Hand, "take", reverse)
     # WHEN
-    move_one_by_one(stack.sqs, way(stack), 12, lambda _: None, nothing)
+    move_one_by_one(stack.sqs, way(stack), 12, EVERYTHING)
     # THEN
     messages: list[Any] = []
     while len(messages) < 12:
@@ -271,7 +272,7 @@ def test_a_letter_keeps_its_attributes(stack: Stack) -> None:
     stack.sqs.purge_queue(QueueUrl=stack.dead_letter_queue_url)
     given: Any = {"tiler": {"DataType": "String", "StringValue": "seven"}}
     stack.sqs.send_message(QueueUrl=stack.dead_letter_queue_url, MessageBody="x", MessageAttributes=given)
-    assert move_one_by_one(stack.sqs, way(stack), 1, lambda _: None, nothing).moved == 1
+    assert move_one_by_one(stack.sqs, way(stack), 1, EVERYTHING).moved == 1
     (message,) = stack.sqs.receive_message(QueueUrl=stack.queue_url, MessageAttributeNames=["All"])[
         "Messages"
     ]
@@ -290,8 +291,10 @@ def test_more_letters_than_are_held_at_once_move_in_portions(
         stack.sqs,
         way(stack),
         23,
-        refusal,
-        lambda *_: held.append(count(stack.sqs, stack.dead_letter_queue_url).in_flight),
+        Rules(
+            refusal,
+            on_moved=lambda *_: held.append(count(stack.sqs, stack.dead_letter_queue_url).in_flight),
+        ),
     )
     assert (result.moved, len(result.kept)) == (12, 11)
     # THEN no more were ever held than a portion and what stays
@@ -303,21 +306,21 @@ def test_more_letters_than_are_held_at_once_move_in_portions(
 def test_what_comes_back_while_it_moves_is_not_moved_again(stack: Stack) -> None:
     # GIVEN a function so quick that what is sent is a dead letter again at once, with its messageId
     source = stack.dead_letter_queue_url
-    assert move_one_by_one(stack.sqs, Way(source, source), 99, lambda _: None, nothing).moved == 3
+    assert move_one_by_one(stack.sqs, Way(source, source), 99, EVERYTHING).moved == 3
 
 
 def test_no_more_move_than_there_were_at_the_start(stack: Stack) -> None:
-    def another(moved: int, total: int) -> None:
+    def another(letter: Letter, message_id: str) -> None:
         stack.sqs.send_message(QueueUrl=stack.dead_letter_queue_url, MessageBody=body("chunk", "STARTED"))
 
-    assert move_one_by_one(stack.sqs, way(stack), 3, lambda _: None, another).moved == 3
+    assert move_one_by_one(stack.sqs, way(stack), 3, Rules(lambda _: None, on_moved=another)).moved == 3
 
 
 def test_what_could_not_be_deleted_is_named_and_nothing_more_is_sent(stack: Stack, aws: Aws) -> None:
     with MoveTasks(stack, answers={"DeleteMessage": (403, DENIED.encode())}) as tasks:
         sqs = aws.client("sqs", tasks.url)
         with pytest.raises(MoveFailed, match="was sent, and is a dead letter still"):
-            move_one_by_one(sqs, way(stack), 3, lambda _: None, nothing)
+            move_one_by_one(sqs, way(stack), 3, EVERYTHING)
     assert tasks.calls["SendMessage"] == 1
     # AND the others can be seen again at once
     assert len(bodies(stack, stack.dead_letter_queue_url)) == 3
@@ -325,31 +328,54 @@ def test_what_could_not_be_deleted_is_named_and_nothing_more_is_sent(stack: Stac
 
 def test_what_cannot_be_put_back_is_counted(stack: Stack, aws: Aws) -> None:
     with MoveTasks(stack, answers={"ChangeMessageVisibilityBatch": (403, DENIED.encode())}) as tasks:
-        result = move_one_by_one(aws.client("sqs", tasks.url), way(stack), 3, refusal, nothing)
+        result = move_one_by_one(aws.client("sqs", tasks.url), way(stack), 3, Rules(refusal))
     assert (result.moved, result.not_put_back) == (2, 1)
 
 
-def test_ctrl_c_between_a_send_and_its_delete_waits_for_the_delete(stack: Stack, aws: Aws) -> None:
-    # GIVEN Ctrl-C right after a letter was sent
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_signal_between_a_send_and_its_delete_waits_for_the_delete(
+    stack: Stack, aws: Aws, number: signal.Signals
+) -> None:
+    # GIVEN a signal right after a letter was sent
+    before = signal.signal(number, signal.default_int_handler)
     with MoveTasks(stack) as tasks:
         sqs = aws.client("sqs", tasks.url)
         send = sqs.send_message
 
         def interrupted(**asked: Any) -> Any:
             answer = send(**asked)
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
             return answer
 
         sqs.send_message = interrupted
         # WHEN
         with pytest.raises(KeyboardInterrupt):
-            move_one_by_one(sqs, way(stack), 3, lambda _: None, nothing)
+            move_one_by_one(sqs, way(stack), 3, EVERYTHING)
     # THEN no letter is in both queues, none is lost, and the others can be seen at once
     assert tasks.calls["DeleteMessage"] == 1
     assert len(bodies(stack, stack.queue_url)) == 1
     assert len(bodies(stack, stack.dead_letter_queue_url)) == 2
-    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
+    assert signal.signal(number, before) is signal.default_int_handler
+
+
+def test_only_what_is_selected_moves(stack: Stack) -> None:
+    # GIVEN letters of a job, one of them poison, beside others
+    for text in (body("chunk", "STARTED", "mine"), '{"jobId": "mine", "stage": "none"}'):
+        stack.sqs.send_message(QueueUrl=stack.dead_letter_queue_url, MessageBody=text)
+    told: list[str | None] = []
+    rules = Rules(
+        refusal,
+        Selection(frozenset({"mine", "absent"}), frozenset({"no such message"})),
+        lambda letter, _: told.append(job_of(letter.body)),
+    )
+    # WHEN
+    result = move_one_by_one(stack.sqs, way(stack), 5, rules)
+    # THEN it is they alone, and each name with a letter is known
+    assert (result.moved, told, set(result.found)) == (1, ["mine"], {"mine"})
+    assert [kept.job_id for kept in result.kept] == ["mine"]
+    assert bodies(stack, stack.queue_url) == [body("chunk", "STARTED", "mine")]
+    # AND all others can be seen again at once
+    assert len(bodies(stack, stack.dead_letter_queue_url)) == 4
 
 
 def test_a_letter_of_another_queue_stays(stack: Stack, aws: Aws) -> None:
@@ -388,14 +414,15 @@ def test_an_operator_reads_the_dead_letters_with_reasons_then_redrives_them(stac
         Bucket="oam-status", Key="status/refused-status.json", Body=json.dumps(status).encode()
     )
     # WHEN they are listed, twice
-    listed = tool("dead_letters", "--port", port)
-    again = tool("dead_letters", "--port", port, "--json", "--limit", "2")
+    listed = tool("dead-letters", "--port", port)
+    again = tool("dead-letters", "--port", port, "--json", "--limit", "2")
     # THEN each has its reason, and all are still there
     assert listed.returncode == 0, listed.stderr
     assert "the body is not a JSON object" in listed.stdout
     assert "a valid message; of job refused the catalog said: HTTP 400: no such image" in listed.stdout
     assert "3 in the dead-letter queue" in listed.stderr
-    assert {"messageId", "sentAt", "reason", "body"} == set(json.loads(again.stdout.splitlines()[0]))
+    first = json.loads(again.stdout.splitlines()[0])
+    assert (first["jobId"], first["body"], first["received"] >= 2) == (None, "poison", True)
     assert "2 in the dead-letter queue, and about 1 more" in again.stderr
     assert count(stack.sqs, stack.dead_letter_queue_url).visible == 3
     # WHEN they are sent back
@@ -403,14 +430,37 @@ def test_an_operator_reads_the_dead_letters_with_reasons_then_redrives_them(stac
     # THEN the poison stays, and is listed
     assert moved.returncode == 0, moved.stderr
     assert "Moved 2 of 3 messages" in moved.stdout
-    assert '"poison"\n    the body is not a JSON object' in moved.stdout
-    assert "1 stay, for the reasons above" in moved.stdout
+    assert re.search(r"^stays \S+  poison\n    the body is not a JSON object", moved.stdout, re.MULTILINE)
+    assert "1 stay, for the reasons above" in moved.stderr
+    assert re.search(r"^sent \S+  good$", moved.stdout, re.MULTILINE)
     assert "Moved 0 of 1 messages" in tool("redrive", "--port", port).stdout
     # AND --all moves it too
     everything = tool("redrive", "--port", port, "--all")
     assert "Moved 1 of 1 messages" in everything.stdout
-    assert tool("redrive", "--port", port).stdout == "The dead-letter queue is empty.\n"
+    assert "The dead-letter queue is empty.\n" in tool("redrive", "--port", port).stderr
     assert len(bodies(stack, stack.queue_url)) == 3
+
+
+def test_letters_are_redriven_by_their_job_or_messageid(stack: Stack, port: str) -> None:
+    # GIVEN the messageId of the poison
+    listed = tool("dead-letters", "--json", "--port", port)
+    letters = {letter["body"]: letter["messageId"] for letter in map(json.loads, listed.stdout.splitlines())}
+    # WHEN a job is named, and one that has no letter, THEN that is said
+    done = tool("redrive", "--job", "good", "--job", "absent", "--port", port)
+    assert done.returncode == 1
+    assert re.search(r"^sent \S+  good\nMoved 1 of 1 messages", done.stdout)
+    assert "There is no dead letter of job absent." in done.stderr
+    # WHEN the poison is named, THEN it stays, and it moves with --all
+    stays = tool("redrive", "--message", letters["poison"], "--json", "--port", port)
+    assert stays.returncode == 1
+    kept, counts = map(json.loads, stays.stdout.splitlines())
+    assert (kept["messageId"], counts) == (letters["poison"], {"moved": 0, "of": 1, "stay": 1})
+    moved = tool("redrive", "--message", letters["poison"], "--all", "--json", "--port", port)
+    assert moved.returncode == 0, moved.stderr
+    first, counts = map(json.loads, moved.stdout.splitlines())
+    assert (first["messageId"], counts) == (letters["poison"], {"moved": 1, "of": 1, "stay": 0})
+    assert bodies(stack, stack.queue_url) == sorted([body("chunk", "STARTED", "good"), "poison"])
+    assert bodies(stack, stack.dead_letter_queue_url) == [body("mosaic", "FINISHED", "refused")]
 
 
 @pytest.mark.parametrize("some", [1, 3], ids=["beside others", "alone"])
@@ -420,7 +470,7 @@ def test_letters_in_flight_are_counted_and_said_to_come_back(stack: Stack, port:
         QueueUrl=stack.dead_letter_queue_url, MaxNumberOfMessages=some, VisibilityTimeout=600
     )
     # WHEN
-    listed, done = tool("dead_letters", "--port", port), tool("redrive", "--all", "--port", port)
+    listed, done = tool("dead-letters", "--port", port), tool("redrive", "--all", "--port", port)
     # THEN
     assert "empty" not in done.stdout
     for said in (listed.stderr, done.stderr):
@@ -479,10 +529,10 @@ def test_a_signal_ends_it_and_what_is_left_can_be_seen_at_once(
     stack: Stack, port: str, number: signal.Signals
 ) -> None:
     # GIVEN a redrive in its midst
-    command = [sys.executable, "-m", "local.cli.redrive", "--rate", "1", "--port", port]
+    command = program("redrive", "--rate", "1", "--port", port)
     with processes.start(command, stdout=-1, stderr=-1) as process:
         assert isinstance(process.stdout, io.TextIOWrapper)
-        assert process.stdout.readline() == "    moved 1 of 3\n"
+        assert process.stdout.readline().startswith("sent ")
         # WHEN
         process.send_signal(number)
         _, errors = process.communicate(timeout=20)

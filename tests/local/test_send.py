@@ -1,47 +1,20 @@
-"""`make send`: what goes to a deployed stack goes through sam, each body in a file."""
+"""`oam-status send`: bodies reach SQS as they are, in batches, and a job's in the order of their sending."""
 
 import json
 import sys
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
+from local.cli.batches import MOST_BYTES, batches, send_in_batches
 from local.stack.embedded import Stack
 from tests import processes
+from tests.conftest import Aws
 from tests.factories import body
+from tests.local.deployed import deploy
+from tests.local.move_tasks import MoveTasks
 from tests.local.tools import NAMED, at_a_terminal, tool
-
-# Keeps what it was given: its arguments, and the content of the file that they name.
-FAKE_SAM = """#!/bin/sh
-n=$(ls "{folder}" | wc -l)
-printf '%s\\n' "$@" > "{folder}/$n.arguments"
-for argument; do
-    case $argument in --event-file=*) cat "${{argument#--event-file=}}" > "{folder}/$n.body" ;; esac
-done
-[ "$n" -lt {fails_at} ]
-"""
-
-
-class Sam:
-    """A command that stands in for sam."""
-
-    def __init__(self, folder: Path, fails_at: int = 999) -> None:
-        self.folder, self.path = folder / "given", folder / "fake-sam"
-        self.folder.mkdir()
-        self.path.write_text(FAKE_SAM.format(folder=self.folder, fails_at=fails_at))
-        self.path.chmod(0o755)
-
-    @property
-    def bodies(self) -> list[bytes]:
-        paths = sorted(self.folder.glob("*.body"), key=lambda path: int(path.stem))
-        return [path.read_bytes() for path in paths]
-
-    @property
-    def arguments(self) -> list[list[str]]:
-        paths = sorted(self.folder.glob("*.arguments"), key=lambda path: int(path.stem))
-        return [path.read_text().splitlines() for path in paths]
 
 
 @pytest.fixture
@@ -65,11 +38,63 @@ def event(folder: Path, *bodies: str) -> Path:
     return path
 
 
-def make_send(checkout: Path, sam: Sam, path: Path, *more: str) -> "CompletedProcess[str]":
-    # With this very Python, and no .venv that make might set up anew.
-    command = ["make", "--no-print-directory", "--assume-old=setup", f"BIN={Path(sys.executable).parent}"]
-    command += ["send", f"EVENT={path}", "STACK=my-stack", f"SAM={sam.path}"]
-    return processes.run([*command, *more], cwd=checkout)
+def received(sqs: Any, url: str) -> list[str]:
+    """Take all messages of a queue; give their bodies, in the order of their SentTimestamps."""
+    messages: list[Any] = []
+    while some := sqs.receive_message(
+        QueueUrl=url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["SentTimestamp"]
+    ).get("Messages"):
+        messages += some
+    messages.sort(key=lambda message: int(message["Attributes"]["SentTimestamp"]))
+    return [message["Body"] for message in messages]
+
+
+# Batches
+
+
+def test_a_jobs_messages_are_in_different_batches_and_in_order() -> None:
+    # GIVEN three messages of each of twelve jobs, and one of no job
+    bodies = [
+        body("chunk", status, f"job-{number}")
+        for number in range(12)
+        for status in ("STARTED", "FAILED", "FINISHED")
+    ]
+    # WHEN
+    cut = list(batches([*bodies, "poison"]))
+    # THEN they go in as few batches as ten allow, all of them
+    assert [len(batch) for batch in cut] == [10, 3, 10, 2, 10, 2]
+    assert sorted(text for batch in cut for text in batch) == sorted([*bodies, "poison"])
+    # AND a job's are in order, each in a batch of its own
+    for number in range(12):
+        own = [text for text in bodies if json.loads(text)["jobId"] == f"job-{number}"]
+        places = [next(i for i, batch in enumerate(cut) if text in batch) for text in own]
+        assert places == sorted(set(places))
+
+
+def test_a_message_that_the_function_would_refuse_keeps_its_place_in_its_job() -> None:
+    refused = json.dumps({"jobId": "test-job", "stage": "none"})
+    assert list(batches([refused, body("chunk", "STARTED")])) == [[refused], [body("chunk", "STARTED")]]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "lengths"),
+    [
+        ([MOST_BYTES // 2, MOST_BYTES // 2, 1], [2, 1]),
+        ([MOST_BYTES // 2, MOST_BYTES // 2 + 1], [1, 1]),
+        ([MOST_BYTES + 1, 1], [1, 1]),
+        ([1] * 11, [10, 1]),
+    ],
+    ids=["as large as SQS takes", "one byte more", "one alone too large", "more than ten"],
+)
+def test_a_batch_is_no_larger_than_sqs_takes(sizes: list[int], lengths: list[int]) -> None:
+    assert [len(batch) for batch in batches("x" * size for size in sizes)] == lengths
+
+
+def test_a_bodys_size_is_that_of_its_bytes() -> None:
+    assert [len(batch) for batch in batches(["ü" * (MOST_BYTES // 4), "ü" * (MOST_BYTES // 4), "ü"])] == [
+        2,
+        1,
+    ]
 
 
 BODIES = {
@@ -78,73 +103,63 @@ BODIES = {
     "an option": "--help",
     "a dash": "-",
     "a file's name": "@/etc/hostname",
-    "line breaks and a NUL's neighbour": "a\nb\r\nc\x01d\n",
+    "line breaks": "a\nb\r\nc\td\n",
     "quotes and a shell's signs": "'\"$(id)`id`\\ ; | & *",
     "spaces": "  a  ",
     "a JSON message": body("chunk", "STARTED"),
 }
 
 
-def test_bodies_come_by_file_as_they_are_in_the_order_of_their_sending(
-    tmp_path: Path, checkout: Path
-) -> None:
-    # GIVEN an event file with bodies that no command line takes
-    sam = Sam(tmp_path)
-    # WHEN
-    done = make_send(checkout, sam, event(tmp_path, *BODIES.values()), "ARGS=--yes")
-    # THEN sam got each as it is
+def test_bodies_arrive_as_they_are(stack: Stack, tmp_path: Path, port: str) -> None:
+    done = tool("send", str(event(tmp_path, *BODIES.values())), "--port", port)
     assert done.returncode == 0, done.stderr
-    assert sam.bodies == [text.encode() for text in BODIES.values()]
-    # AND was told of the stack's queue, and of nothing else
-    for arguments in sam.arguments:
-        assert arguments[:4] == ["remote", "invoke", "StatusQueue", "--stack-name=my-stack"]
-        assert [argument.startswith("--event-file=") for argument in arguments[4:]] == [True]
-    # AND the files are gone
-    assert not [arguments for arguments in sam.arguments if Path(arguments[4].split("=")[1]).exists()]
+    assert sorted(received(stack.sqs, stack.queue_url)) == sorted(BODIES.values())
+    assert len(done.stdout.splitlines()) == len(BODIES)
 
 
 @pytest.mark.parametrize("name", ["full-job", "malformed-mosaic-failure"])
 def test_a_file_of_ours_is_sent_in_the_order_of_the_timestamps(
-    tmp_path: Path, checkout: Path, name: str
+    stack: Stack, port: str, checkout: Path, name: str
 ) -> None:
     path = processes.ROOT / "events" / f"{name}.json"
     records = json.loads(path.read_text())["Records"]
-    sam = Sam(tmp_path)
-    done = make_send(checkout, sam, path, "ARGS=--yes")
+    # With this very Python, and no .venv that make might set up anew.
+    command = ["make", "--no-print-directory", "--assume-old=setup", f"BIN={Path(sys.executable).parent}"]
+    done = processes.run([*command, "send", f"EVENT={path}", f"ARGS=--port {port}"], cwd=checkout)
     records.sort(key=lambda record: int(record["attributes"]["SentTimestamp"]))
     assert done.returncode == 0, done.stderr
-    assert sam.bodies == [record["body"].encode() for record in records]
+    assert received(stack.sqs, stack.queue_url) == [record["body"] for record in records]
 
 
-def test_without_a_terminal_and_yes_nothing_is_sent_to_a_stack(tmp_path: Path, checkout: Path) -> None:
-    sam = Sam(tmp_path)
-    done = make_send(checkout, sam, event(tmp_path, "x"))
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[0].startswith("Stack: my-stack, ")
-    assert "--yes" in done.stderr
-    assert sam.arguments == []
-
-
-def test_when_sam_fails_it_stops_and_says_how_many_were_sent(tmp_path: Path, checkout: Path) -> None:
-    sam = Sam(tmp_path, fails_at=2)  # after the first's two files
-    done = make_send(checkout, sam, event(tmp_path, "a", "b", "c"), "ARGS=--yes")
-    assert done.returncode == 2  # make's
-    assert "sam could not send this message: b" in done.stderr
-    assert "Sent 1 of 3 messages." in done.stderr
-    assert len(sam.arguments) == 2
-
-
-def test_where_there_is_no_sam_that_is_said(tmp_path: Path) -> None:
-    done = tool("send", str(event(tmp_path, "a")), "--stack", "s", "--sam", "/nowhere/sam", "--yes")
+def test_what_sqs_does_not_take_of_a_batch_is_named_and_nothing_more_is_sent(
+    stack: Stack, aws: Aws, tmp_path: Path
+) -> None:
+    # GIVEN an SQS that takes one message of a batch, and not the other
+    answer = {
+        "Successful": [{"Id": "0", "MessageId": "the-first", "MD5OfMessageBody": "0" * 32}],
+        "Failed": [{"Id": "1", "Code": "InternalError", "Message": "try again", "SenderFault": False}],
+    }
+    bodies = [body("chunk", status, job) for status in ("STARTED", "FAILED") for job in ("a", "b")]
+    with MoveTasks(stack, answers={"SendMessageBatch": (200, json.dumps(answer).encode())}) as tasks:
+        variables = NAMED | {"AWS_ENDPOINT_URL": tasks.url, "OAM_STATUS_SQS_QUEUE_URL": stack.queue_url}
+        # WHEN
+        done = tool("send", "--yes", str(event(tmp_path, *bodies)), **variables)
+    # THEN
     assert done.returncode == 1
-    assert "/nowhere/sam: No such file or directory" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert [line.split()[1] for line in done.stdout.splitlines()] == ["the-first"]
+    assert f"    {bodies[1]}\n        InternalError: try again\nSent 1 of 4 messages." in done.stderr
+    assert tasks.calls["SendMessageBatch"] == 1
 
 
-def test_sam_itself_knows_these_options() -> None:
-    done = processes.run([Path(sys.executable).parent / "sam", "remote", "invoke", "--help"])
-    assert "--stack-name" in done.stdout
-    assert "--event-file" in done.stdout
+def test_a_jobs_messages_are_so_far_apart_that_their_times_differ(stack: Stack) -> None:
+    bodies = [body("chunk", "STARTED", n=number) for number in range(10)]
+    sent = list(send_in_batches(stack.sqs, stack.queue_url, bodies))
+    messages = stack.sqs.receive_message(
+        QueueUrl=stack.queue_url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["SentTimestamp"]
+    )["Messages"]
+    messages.sort(key=lambda message: int(message["Attributes"]["SentTimestamp"]))
+    assert [message["MessageId"] for message in messages] == [each.message_id for each in sent]
+    assert len({message["Attributes"]["SentTimestamp"] for message in messages}) == 10
 
 
 def test_half_a_surrogate_pair_is_no_message(tmp_path: Path) -> None:
@@ -153,20 +168,60 @@ def test_half_a_surrogate_pair_is_no_message(tmp_path: Path) -> None:
     assert "is not an SQS event" in done.stderr
 
 
+# One message
+
+
+def test_one_message_is_sent_by_its_body_and_said_to_machines(stack: Stack, port: str) -> None:
+    done = tool("send", "--body", " a\r\nb", "--json", "--port", port)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["body"] == " a\r\nb"
+    assert received(stack.sqs, stack.queue_url) == [" a\r\nb"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["x.json", "--body", "x"], ["--body", "\udcff"]])
+def test_neither_a_file_nor_a_body_or_both_is_a_usage_error(arguments: list[str]) -> None:
+    done = tool("send", *arguments, "--port", "9")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Stack:" not in done.stderr
+
+
+# To a deployed stack
+
+
+def test_a_deployed_stack_is_found_by_its_name_and_asked_about(aws: Aws, tmp_path: Path) -> None:
+    name = deploy(aws)
+    variables = {name: value for name, value in NAMED.items() if name.startswith("AWS")}
+    variables["AWS_ENDPOINT_URL"] = aws.url
+    path = str(event(tmp_path, "a\r\nb"))
+    # WHEN there is no terminal, THEN nothing is sent
+    done = tool("send", path, "--stack", name, **variables)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[0].startswith(f"Stack: {name}, ")
+    assert "--yes" in done.stderr
+    # WHEN it is agreed to beforehand, THEN the body arrives as it is
+    done = tool("send", path, "--stack", name, "--yes", **variables)
+    assert done.returncode == 0, done.stderr
+    sqs = aws.client("sqs")
+    assert received(sqs, sqs.get_queue_url(QueueName=f"{name}-status")["QueueUrl"]) == ["a\r\nb"]
+
+
+def test_a_stack_that_is_not_there_is_a_configuration_error(aws: Aws) -> None:
+    variables = {name: value for name, value in NAMED.items() if name.startswith("AWS")}
+    done = tool("send", "--body", "x", "--stack", "nope", "--yes", AWS_ENDPOINT_URL=aws.url, **variables)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "The stack nope can't be read" in done.stderr
+
+
 # To the queue that is named
-
-
-def sent(stack: Stack) -> list[Any]:
-    return stack.sqs.receive_message(QueueUrl=stack.queue_url).get("Messages", [])
 
 
 def test_without_a_terminal_and_yes_nothing_is_sent_to_a_named_queue(stack: Stack, tmp_path: Path) -> None:
     variables = NAMED | {"AWS_ENDPOINT_URL": stack.url, "OAM_STATUS_SQS_QUEUE_URL": stack.queue_url}
     done = tool("send", str(event(tmp_path, "x")), **variables)
     assert (done.returncode, done.stdout) == (2, "")
-    assert sent(stack) == []
+    assert received(stack.sqs, stack.queue_url) == []
     assert tool("send", "--yes", str(event(tmp_path, "x")), **variables).returncode == 0
-    assert [message["Body"] for message in sent(stack)] == ["x"]
+    assert received(stack.sqs, stack.queue_url) == ["x"]
 
 
 @pytest.mark.parametrize(("answer", "code", "count"), [("y", 0, 1), ("n", 1, 0)])
@@ -177,4 +232,4 @@ def test_at_a_terminal_it_shows_the_messages_and_asks(
     done, shown = at_a_terminal(answer, "send", str(event(tmp_path, "the body\x1b[31m")), **variables)
     assert done == code, shown
     assert f"    the body\\x1b[31m\n1 messages go to {stack.queue_url}\nGo on? [y/N]" in shown
-    assert len(sent(stack)) == count
+    assert len(received(stack.sqs, stack.queue_url)) == count

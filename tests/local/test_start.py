@@ -17,6 +17,7 @@ from local.packaging.make_events import FOLDER
 from local.stack.aws_server import aws_server
 from local.stack.embedded import BUCKET, PREFIX, QUEUE, s3_client, sqs_client
 from tests import processes
+from tests.local.tools import program
 
 ROOT = FOLDER.parent
 
@@ -26,7 +27,7 @@ def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a module to its end in a folder without `.env`."""
 
     def run_module(module: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", module, *arguments]
+        command = program(module.removeprefix("local.cli."), *arguments)
         return processes.run(command, cwd=tmp_path, env=processes.environment(**variables), timeout=30)
 
     return run_module
@@ -191,7 +192,7 @@ def test_with_an_env_file_it_polls_the_queue_that_is_named_there(tmp_path: Path)
 
         # WHEN the program runs, and a message is sent there
         with started(tmp_path) as process:
-            command = [sys.executable, "-m", "local.cli.send", "--yes", str(FOLDER / "chunk-started.json")]
+            command = program("send", "--yes", str(FOLDER / "chunk-started.json"))
             processes.run(command, cwd=tmp_path, check=True)
 
             # THEN it is published there

@@ -9,6 +9,9 @@ from subprocess import CompletedProcess
 
 from tests import processes
 
+# Those that are commands of `oam-status`; the others are modules of their own.
+COMMANDS = frozenset({"dead-letters", "redrive", "send"})
+
 # What names a stack and is not the embedded one, but for where it is.
 NAMED = {
     "AWS_ACCESS_KEY_ID": "x",
@@ -19,18 +22,24 @@ NAMED = {
 }
 
 
+def program(name: str, *arguments: str) -> list[str]:
+    """Give a tool's command line."""
+    module = ["local.cli", name] if name in COMMANDS else [f"local.cli.{name}"]
+    return [sys.executable, "-m", *module, *arguments]
+
+
 def tool(
     name: str, *arguments: str, cwd: Path | str | None = None, **variables: str
 ) -> "CompletedProcess[str]":
     """Run a tool to its end, with no terminal."""
-    command = [sys.executable, "-m", f"local.cli.{name}", *arguments]
+    command = program(name, *arguments)
     return processes.run(command, cwd=Path(cwd) if cwd else None, env=processes.environment(**variables))
 
 
 def at_a_terminal(answer: str, name: str, *arguments: str, **variables: str) -> tuple[int, str]:
     """Run a tool at a terminal, and answer what it asks; give its exit code and what was to be seen."""
     main, terminal = pty.openpty()
-    command = [sys.executable, "-m", f"local.cli.{name}", *arguments]
+    command = program(name, *arguments)
     variables |= {"TERM": "dumb"}
     with processes.start(
         command,
