@@ -50,6 +50,10 @@ redrive: setup ## Send dead letters back: make redrive RATE=50 (a second) ALL=1 
 	@$(BIN)/python -m local.cli redrive $(if $(RATE),--rate $(RATE)) $(if $(ALL),--all) \
 		$(foreach job,$(JOB),--job '$(job)') $(foreach message,$(MESSAGE),--message '$(message)') $(ARGS)
 
+.PHONY: renotify
+renotify: setup ## Notify the catalog once more of a finished job: make renotify JOB=test-job
+	@$(BIN)/python -m local.cli renotify $(or $(JOB),$(error Say which job: make renotify JOB=test-job)) $(ARGS)
+
 .PHONY: events
 events: setup ## Write events/*.json again
 	@$(BIN)/python -m local.packaging.make_events

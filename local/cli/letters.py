@@ -50,7 +50,9 @@ def job_of(body: str) -> str | None:
     """Give the jobId of a message, also of one that the function would refuse; None if it names none."""
     try:
         return parse("", "0", body).job_id
-    except InvalidMessage:
+    except InvalidMessage as error:
+        if error.job_id:
+            return error.job_id
         found = _JOB_ID.search(body)
         return found[1] if found else None
 

@@ -7,11 +7,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.cli.dead_letters import dead_letters
 from local.cli.redrive import redrive
+from local.cli.renotify import renotify
 from local.cli.send import send
 
 _COMMANDS: tuple[click.Command, ...] = (
     dead_letters,
     redrive,
+    renotify,
     send,
 )
 

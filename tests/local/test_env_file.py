@@ -63,12 +63,13 @@ def test_what_is_set_already_stands_and_an_empty_value_too(tmp_path: Path) -> No
     assert "Stack: embedded" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["start", "send", "show", "dead-letters", "redrive"])
+@pytest.mark.parametrize("name", ["start", "send", "show", "dead-letters", "redrive", "renotify"])
 def test_every_tool_ends_at_a_line_that_it_does_not_understand(tmp_path: Path, name: str) -> None:
     event = tmp_path / "event.json"
     event.write_text('{"Records": []}')
     (tmp_path / ".env").write_text("export OAM_API_TOKEN=s3cret\n")
-    done = tool(name, *[str(event)] * (name == "send"), "--port", "9", cwd=tmp_path)
+    arguments = {"send": [str(event)], "renotify": ["test-job"]}.get(name, [])
+    done = tool(name, *arguments, "--port", "9", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert (
         done.stderr.removeprefix("Error: ")
