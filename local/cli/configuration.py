@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
@@ -22,7 +23,17 @@ from local.cli.deployed import find_deployed
 from local.cli.env_file import EnvFileError, parse_env_file, quoted
 from local.cli.target import ConfigurationError, Part, Target
 from local.stack.aws_server import HOST
-from local.stack.embedded import ACCOUNT, BUCKET, PREFIX, QUEUE, leave_aws, s3_client, sqs_client
+from local.stack.embedded import (
+    ACCOUNT,
+    BUCKET,
+    PREFIX,
+    QUEUE,
+    catalog_port,
+    function_variables,
+    leave_aws,
+    s3_client,
+    sqs_client,
+)
 
 ENV_FILE = Path(".env")  # in the working directory
 
@@ -45,7 +56,7 @@ def find_stack(needs: Part, port: int, stack: str | None = None) -> Target:
     The environment of this process becomes what boto3 and the function need to work with that stack.
 
     Args:
-        needs: what of it the tool works with.
+        needs: what of it the tool works with, which has to be named; `doctor` takes whatever there is.
         port: of the embedded stack.
         stack: the name of a deployed one, for which `.env` gives AWS's credentials and region alone.
 
@@ -89,6 +100,19 @@ def region(environ: Mapping[str, str]) -> str | None:
     return environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or None
 
 
+def endpoint_url(environ: Mapping[str, str]) -> str | None:
+    """Return the URL of the S3 store that stands in the place of AWS's, as the environment names it.
+
+    https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+
+    Args:
+        environ: the environment's variables.
+    """
+    if environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+        return None
+    return environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or None
+
+
 def configured(environ: Mapping[str, str]) -> list[str]:
     """Give the variables of this project that are set; none means the embedded stack.
 
@@ -108,6 +132,8 @@ def problems(environ: Mapping[str, str], needs: Part) -> list[str]:
     Returns:
         One line for each; none if all is well.
     """
+    if not needs:
+        return []
     found = []
     queue_url = environ.get("OAM_STATUS_SQS_QUEUE_URL", "").strip()
     if Part.QUEUE in needs and not queue_url:
@@ -145,7 +171,9 @@ def _named(needs: Part, environ: Mapping[str, str]) -> Target:
             "sample.env lists all variables. With none of the project's set, the embedded stack is meant."
         )
     try:
-        config = Config(retries={"mode": "standard"})
+        # Away from AWS a bucket has no host name of its own.
+        style: Any = {"addressing_style": "path" if endpoint_url(environ) else "auto"}
+        config = Config(retries={"mode": "standard"}, s3=style)
         sqs = boto3.client("sqs", region_name=region(environ), config=config)
         s3 = boto3.client("s3", region_name=region(environ), config=config)
     except (BotoCoreError, ValueError) as error:
@@ -189,6 +217,7 @@ def _embedded(port: int) -> Target:
         sqs=sqs_client(url),
         s3=s3_client(url),
         description=f"Stack: embedded, at {url}",
+        variables=os.environ | function_variables(url, f"http://{HOST}:{catalog_port(port)}"),
     )
 
 

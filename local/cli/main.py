@@ -6,12 +6,14 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.cli.dead_letters import dead_letters
+from local.cli.doctor import doctor
 from local.cli.redrive import redrive
 from local.cli.renotify import renotify
 from local.cli.send import send
 
 _COMMANDS: tuple[click.Command, ...] = (
     dead_letters,
+    doctor,
     redrive,
     renotify,
     send,

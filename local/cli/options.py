@@ -7,13 +7,15 @@ import click
 
 from local.stack.embedded import PORT
 
+PORTS = click.IntRange(1, 65_534)  # the next one is the catalog's
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def stack_options(command: _Command) -> _Command:
     """Add --stack and --port, which say the stack that is meant."""
     port = click.option(
-        "--port", type=int, default=PORT, show_default=True, help="Of `make start`'s embedded stack."
+        "--port", type=PORTS, default=PORT, show_default=True, help="Of `make start`'s embedded stack."
     )
     stack = click.option("--stack", metavar="NAME", help="The deployed stack that is meant.")
     return stack(port(command))

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 PORT = 4577  # of S3 and SQS, where others are to find them: `make start`, `make send`, `make show`
 
+FUNCTION_TIMEOUT = 60  # seconds, as in template.yaml unless another is given
+# A queue's visibility timeout is to be so many times the function's, says AWS:
+# https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+VISIBILITY_PER_TIMEOUT = 6
+
 BUCKET = "oam-status"
 PREFIX = "status"
 QUEUE = "oam-status"
@@ -60,14 +65,33 @@ class Stack:
     def enter_environment(self) -> None:
         """Make this stack what boto3 and the function find in this process's environment."""
         leave_aws()
-        os.environ |= {
-            "AWS_ENDPOINT_URL": self.url,
-            "OAM_STATUS_SQS_QUEUE_URL": self.queue_url,
-            "OAM_STATUS_BUCKET": BUCKET,
-            "OAM_STATUS_PREFIX": PREFIX,
-            "OAM_CATALOG_URL": self.catalog.url,
-            "OAM_API_TOKEN": _TOKEN,
-        }
+        os.environ |= function_variables(self.url, self.catalog.url)
+
+
+def function_variables(url: str, catalog_url: str) -> dict[str, str]:
+    """Return the function's environment, but for what `leave_aws` sets.
+
+    Args:
+        url: of S3 and SQS.
+        catalog_url: of the catalog.
+    """
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "OAM_STATUS_SQS_QUEUE_URL": f"{url}/{ACCOUNT}/{QUEUE}",
+        "OAM_STATUS_BUCKET": BUCKET,
+        "OAM_STATUS_PREFIX": PREFIX,
+        "OAM_CATALOG_URL": catalog_url,
+        "OAM_API_TOKEN": _TOKEN,
+    }
+
+
+def catalog_port(port: int) -> int:
+    """Return the catalog's port: the one after that of S3 and SQS, where other processes find it.
+
+    Args:
+        port: of S3 and SQS; 0 for any free one, and then the catalog has any, too.
+    """
+    return port + 1 if port else 0
 
 
 def leave_aws() -> None:
@@ -94,15 +118,15 @@ def embedded_stack(
     port: int = 0,
     *,
     host: str = HOST,
-    visibility_timeout: int = 30,
+    visibility_timeout: int = VISIBILITY_PER_TIMEOUT * FUNCTION_TIMEOUT,
     max_receive_count: int = 5,
     not_yet_indexed: Iterable[str] = (),
 ) -> Iterator[Stack]:
     """Run a stack until the context ends; nothing of it outlives the process.
 
     Args:
-        port: the TCP port of S3 and SQS; 0 for any free one.
-        host: an address for them beside 127.0.0.1.
+        port: the TCP port of S3 and SQS; 0 for any free one. The catalog's is the next one.
+        host: an address for S3 and SQS beside 127.0.0.1.
         visibility_timeout: the seconds until an undeleted message comes back.
         max_receive_count: how often a message is delivered before it is a dead letter.
         not_yet_indexed: as in `local.stack.catalog_server.CatalogServer`.
@@ -111,9 +135,10 @@ def embedded_stack(
         The stack.
 
     Raises:
-        OSError: when the port is taken, or this machine has no such address.
+        OSError: when one of the ports is taken, or this machine has no such address.
     """
-    with aws_server(port, host) as url, CatalogServer(_TOKEN, not_yet_indexed=not_yet_indexed) as catalog:
+    catalog_server = CatalogServer(_TOKEN, port=catalog_port(port), not_yet_indexed=not_yet_indexed)
+    with aws_server(port, host) as url, catalog_server as catalog:
         s3, sqs = s3_client(url), sqs_client(url)
         s3.create_bucket(Bucket=BUCKET)
         dead_letter_queue_url = sqs.create_queue(QueueName=DEAD_LETTER_QUEUE)["QueueUrl"]

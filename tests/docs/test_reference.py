@@ -12,9 +12,10 @@ from handler.catalog_entry import CatalogEntry, CatalogState, notification_for
 from handler.circuit_breaker import RECOVERY_TIMEOUT
 from handler.deadline import Reserve
 from handler.job_status import MAX_HISTORY, JobStatus, fold
-from handler.messages import MAX_OBJECT_BYTES, RESERVED_FIELDS, parse
+from handler.messages import parse
 from handler.queue import CAP
-from handler.status_object import to_json
+from handler.shortening import MAX_OBJECT_BYTES
+from handler.status_object import RESERVED_FIELDS, to_json
 from handler.strict_json import MAX_DEPTH
 from handler.tiles import MAX_TARGET_BYTES
 from tests.deploy.translated import TEMPLATE

@@ -31,9 +31,16 @@ class Fault:
 
 @dataclass
 class FaultProxy:
-    """Passes requests on to a server, but for those that meet a fault; keeps a list of all of them."""
+    """Passes requests on to a server, but for those that meet a fault; keeps a list of all of them.
+
+    Attributes:
+        upstream: the server's URL.
+        meddle: called with every request's method and headers, which it may change; or it gives an answer, as
+            a fault's.
+    """
 
     upstream: str
+    meddle: Callable[[str, dict[str, str]], tuple[int, str] | None] | None = None
     faults: deque[Fault] = field(default_factory=deque)
     requests: list[tuple[str, str]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -76,17 +83,22 @@ class FaultProxy:
                 self.faults.remove(fault)
         if fault and fault.before:
             fault.before()
-        if fault and fault.answer:
-            status, code = fault.answer
+        headers = {name: value for name, value in request.headers.items() if name.lower() != "expect"}
+        answered = fault.answer if fault else None
+        if self.meddle and not answered:
+            answered = self.meddle(request.command, headers)
+        if answered:
+            status, code = answered
             kind = request.headers.get("Content-Type") or "application/xml"
             error = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>injected</Message></Error>"
             if "x-amz-json" in kind:  # SQS and Secrets Manager
                 error = f'{{"__type": "{code}", "message": "injected"}}'
+            elif "form-urlencoded" in kind:  # STS
+                error = f"<ErrorResponse><Error><Code>{code}</Code></Error></ErrorResponse>"
             self._answer(request, status, {"Content-Type": kind}, error.encode())
             return
         parts = urlsplit(self.upstream)
         upstream = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
-        headers = {name: value for name, value in request.headers.items() if name.lower() != "expect"}
         upstream.request(request.command, request.path, body, headers)
         answer = upstream.getresponse()
         text = answer.read()

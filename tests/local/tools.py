@@ -10,7 +10,7 @@ from subprocess import CompletedProcess
 from tests import processes
 
 # Those that are commands of `oam-status`; the others are modules of their own.
-COMMANDS = frozenset({"dead-letters", "redrive", "renotify", "send"})
+COMMANDS = frozenset({"dead-letters", "doctor", "redrive", "renotify", "send"})
 
 # What names a stack and is not the embedded one, but for where it is.
 NAMED = {

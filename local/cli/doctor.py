@@ -1,0 +1,192 @@
+"""`oam-status doctor`: whether all that the function needs is there, and works as it must."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+import boto3
+import click
+from botocore.config import Config
+from botocore.exceptions import EndpointConnectionError
+from rich import box
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from handler.settings import DEFAULT_CATALOG_URL
+from local.cli import checks
+from local.cli.catalog_check import check_catalog
+from local.cli.conditional_writes import check_conditional_writes
+from local.cli.configuration import find_stack
+from local.cli.console import console, print_json
+from local.cli.findings import Finding, Result, not_asked, wrong
+from local.cli.options import json_option, stack_options
+from local.cli.target import Part, Target
+
+LONGEST = 60.0  # seconds for all checks, which run at the same time; no call of AWS takes more than five
+
+_CONFIG = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
+_STYLES = {Result.OK: "green", Result.WRONG: "bold red", Result.NOT_ASKED: "dim"}
+
+Check = Callable[[], Finding]
+
+
+@click.command()
+@stack_options
+@json_option
+@click.pass_context
+def doctor(context: click.Context, port: int, stack: str | None, *, as_json: bool) -> None:
+    r"""Check settings, AWS, the S3 store and the catalog.
+
+    Before the first deployment, and at 3 a.m. Nothing that anyone else reads
+    is changed: an object of its own is written to the bucket and removed, and
+    the catalog gets a POST without a notification, and with a wrong token.
+
+    Exit code 1 when anything is wrong. --json prints one document.
+
+    \b
+    Example:
+      oam-status doctor --stack oam-status-production
+    """
+    target = find_stack(Part(0), port, stack)
+    if target.is_embedded:
+        _check_that_it_runs(target)
+    findings = _run_with_progress(checks_of(target))
+    is_well = all(finding.result is not Result.WRONG for finding in findings.values())
+    if as_json:
+        print_json(_document(target, findings, is_well=is_well))
+    else:
+        console().print(_table(findings))
+    context.exit(0 if is_well else 1)
+
+
+def _check_that_it_runs(target: Target) -> None:
+    """Raise ClickException where there is no embedded stack: each check would say no more."""
+    try:
+        checks.queue_arn(target.sqs, target.queue_url)
+    except EndpointConnectionError as error:
+        raise click.ClickException(target.explain(error)) from error
+
+
+def checks_of(target: Target) -> dict[str, Check]:
+    """Return all checks of a stack by their names; each makes the clients that it needs itself."""
+    variables = dict(target.variables)
+    if target.function_name:  # Lambda sets it
+        variables.setdefault("AWS_REGION", target.sqs.meta.region_name)
+    client = partial(_client, target)
+    bucket, prefix, queue_url = target.bucket, target.prefix, target.queue_url
+    catalog = variables.get("OAM_CATALOG_URL", "").strip() or DEFAULT_CATALOG_URL
+
+    def ask_catalog() -> Finding:
+        if checks.is_mocked(variables):
+            return not_asked("MOCK_OAM_API is true: the function sends it nothing")
+        return check_catalog(catalog.rstrip("/"))
+
+    return {
+        "settings": lambda: checks.check_settings(variables),
+        "credentials": lambda: checks.check_credentials(client("sts")),
+        "queue": lambda: checks.check_queue(
+            client("sqs"), queue_url, target.function_timeout, _batching_window(target)
+        ),
+        "dead-letter queue": lambda: checks.check_dead_letter_queue(client("sqs"), queue_url),
+        "bucket": lambda: checks.check_bucket(client("s3"), bucket, prefix),
+        "conditional writes": lambda: check_conditional_writes(client("s3"), bucket, prefix),
+        "token": lambda: checks.check_token(client("secretsmanager"), variables),
+        "catalog": ask_catalog,
+    }
+
+
+def run_checks(
+    to_run: Mapping[str, Check], seconds: float, after_each: Callable[[], object]
+) -> dict[str, Finding]:
+    """Run checks at the same time, each in a thread that is not waited for beyond the time.
+
+    Args:
+        to_run: the checks by their names.
+        seconds: how long all of them may take.
+        after_each: called whenever one is over.
+
+    Returns:
+        What each found.
+    """
+    end = time.monotonic() + seconds
+    running: dict[str, Future[Finding]] = {name: Future() for name in to_run}
+    for name, future in running.items():
+        threading.Thread(target=_run, args=(to_run[name], future), name=name, daemon=True).start()
+    findings = {}
+    for name, future in running.items():
+        try:
+            findings[name] = future.result(max(0.0, end - time.monotonic()))
+        except TimeoutError:
+            findings[name] = wrong(f"not done after {seconds:g} s", "Find out why it takes so long.")
+        after_each()
+    return findings
+
+
+def _run(check: Check, future: "Future[Finding]") -> None:
+    try:
+        found = check()
+    except Exception as error:  # noqa: BLE001 (the other checks go on, and this one says it)
+        found = wrong(f"{type(error).__name__}: {error}", "Correct what it names.")
+    future.set_result(found)
+
+
+def _run_with_progress(to_run: Mapping[str, Check]) -> dict[str, Finding]:
+    errors = console(sys.stderr)
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
+        task = progress.add_task("Checking", total=len(to_run))
+        return run_checks(to_run, LONGEST, lambda: progress.advance(task))
+
+
+def _client(target: Target, service: str) -> Any:
+    """Make a client that does not wait long; in a session of its own, for none is for several threads."""
+    config: Any = target.s3.meta.config if service == "s3" else Config()  # with its addressing style
+    region = target.sqs.meta.region_name
+    client = boto3.session.Session().client(
+        service,  # type: ignore[call-overload]
+        region_name=region,
+        endpoint_url=target.url or None,
+        config=config.merge(_CONFIG),
+    )
+    if service == "s3":
+        client.meta.events.register_last("before-call.s3", _remove_expect_header)
+    return client
+
+
+def _remove_expect_header(params: dict[str, Any], **_: object) -> None:
+    """Remove a request's Expect header, as the function does."""
+    params["headers"].pop("Expect", None)
+
+
+def _batching_window(target: Target) -> int | None:
+    """Return the longest batching window of the function's mappings, in seconds; None if none is known."""
+    if not target.function_name:
+        return None
+    arn = checks.queue_arn(_client(target, "sqs"), target.queue_url)
+    mappings = _client(target, "lambda").list_event_source_mappings(EventSourceArn=arn)["EventSourceMappings"]
+    return max((mapping.get("MaximumBatchingWindowInSeconds", 0) for mapping in mappings), default=None)
+
+
+def _document(target: Target, findings: Mapping[str, Finding], *, is_well: bool) -> dict[str, Any]:
+    return {
+        "stack": target.description,
+        "ok": is_well,
+        "checks": [
+            {"check": name, "result": finding.result, "found": finding.found, "todo": finding.todo}
+            for name, finding in findings.items()
+        ],
+    }
+
+
+def _table(findings: Mapping[str, Finding]) -> Table:
+    table = Table("check", "result", "found, and what to do", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, finding in findings.items():
+        text = Text(finding.found, overflow="fold")
+        if finding.todo:
+            text.append(f"\nTo do: {finding.todo}", "bold")
+        table.add_row(name, Text(finding.result, _STYLES[finding.result]), text)
+    return table

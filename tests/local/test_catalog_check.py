@@ -1,0 +1,101 @@
+"""What the catalog's answer to a wrong token says of it."""
+
+import socket
+
+import pytest
+
+from local.cli.catalog_check import check_catalog, judge
+from local.cli.findings import Result
+from local.stack.catalog_server import CatalogServer
+from tests.integration.scripted_catalog import Answer, ScriptedCatalog
+
+
+def test_a_catalog_that_refuses_a_wrong_token_passes() -> None:
+    # GIVEN a catalog
+    with CatalogServer("the-token") as catalog:
+        # WHEN it is asked
+        found = check_catalog(catalog.url)
+
+    # THEN it passes, and has got nothing
+    assert (found.result, found.todo) == (Result.OK, "")
+    assert found.found == f"{catalog.url}/tms answers HTTP 401 to a wrong token, as it must"
+    assert catalog.entries == {}
+
+
+def test_a_catalog_that_takes_any_token_has_nothing_to_register() -> None:
+    # GIVEN a catalog that takes the very token
+    with ScriptedCatalog() as spy:
+        check_catalog(spy.url)
+    (request,) = spy.requests
+    token = request.headers["Authorization"].removeprefix("Bearer ")
+    with CatalogServer(token) as catalog:
+        # WHEN it is asked
+        found = check_catalog(catalog.url)
+
+    # THEN that is said, and nothing was registered
+    assert (request.method, request.path, request.json) == ("POST", "/tms", {})
+    assert found.result is Result.WRONG
+    assert "HTTP 400 to a wrong token: it takes any token, or reads the message first" in found.found
+    assert catalog.entries == {}
+
+
+@pytest.mark.parametrize(
+    ("answer", "said", "todo"),
+    [
+        (Answer(404), "this catalog has no /tms; the public one dropped it in 2017", "MOCK_OAM_API=true"),
+        (Answer(405), "this catalog has no /tms", "name a catalog that has it"),
+        (Answer(500), "it does not serve", "Try again later"),
+        (Answer(429), "it does not serve", "Try again later"),
+        (Answer(200), "HTTP 200 to a wrong token, not 401", "whether it checks tokens"),
+        (
+            Answer(301, headers={"Location": "https://new.example/tms"}),
+            "a redirect to https://new.example/tms, which the function does not follow",
+            "name the place that it leads to",
+        ),
+    ],
+    ids=lambda value: str(value.status) if isinstance(value, Answer) else "",
+)
+def test_each_other_answer_says_what_it_means(answer: Answer, said: str, todo: str) -> None:
+    # GIVEN a catalog that answers so
+    with ScriptedCatalog() as catalog:
+        catalog.answers.append(answer)
+
+        # WHEN it is asked
+        found = check_catalog(catalog.url)
+
+    # THEN it is said what that means, and what to do; it was asked once
+    assert found.result is Result.WRONG
+    assert said in found.found
+    assert todo in found.todo
+    assert len(catalog.requests) == 1
+
+
+def test_a_missing_tms_is_told_apart_from_a_refused_token() -> None:
+    assert judge("https://c.example", 403).result is Result.OK
+    assert judge("https://c.example", 404).result is Result.WRONG
+
+
+def test_a_token_that_would_be_sent_without_tls_is_wrong() -> None:
+    assert "without TLS" in judge("http://c.example", 401).found
+    assert judge("https://c.example", 401).result is Result.OK
+    assert judge("http://127.0.0.1:4578", 401).result is Result.OK  # nothing leaves this machine
+
+
+def test_a_catalog_that_is_not_there_is_told_in_words() -> None:
+    # WHEN nothing listens there
+    found = check_catalog("http://127.0.0.1:9")
+
+    # THEN it is said so
+    assert found.result is Result.WRONG
+    assert found.found == "http://127.0.0.1:9: connection refused by 127.0.0.1"
+
+
+def test_a_silent_catalog_is_not_waited_for_beyond_its_time() -> None:
+    # GIVEN a catalog that takes the connection, and says nothing
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        # WHEN it is asked
+        found = check_catalog(f"http://127.0.0.1:{silent.getsockname()[1]}", seconds=0.2)
+
+    # THEN it is said so
+    assert found.result is Result.WRONG
+    assert "127.0.0.1 did not answer in time" in found.found
