@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, HTTPClientError
 
-from handler.aws_errors import code, status
+from handler.aws_errors import error_code, http_status
 from handler.settings import SettingsError, read_settings
 from handler.tokens import SENDABLE, token_in
 from local.cli.findings import Finding, not_asked, ok, wrong
@@ -51,11 +51,11 @@ def check_credentials(sts: "STSClient") -> Finding:
     try:
         return ok(sts.get_caller_identity()["Arn"])
     except ClientError as error:
-        if code(error) in _AWS_SAYS_NO:
+        if error_code(error) in _AWS_SAYS_NO:
             return wrong(str(error), "Log in again, or correct AWS's variables or profile.")
         # Ceph and MinIO have no such call; whether they take the credentials is for the other checks.
         return not_asked(
-            f"{sts.meta.endpoint_url} does not say whose they are ({code(error) or status(error)})"
+            f"{sts.meta.endpoint_url} does not say whose they are ({error_code(error) or http_status(error)})"
         )
     except (EndpointConnectionError, HTTPClientError) as error:
         return _unreachable(error)
@@ -122,13 +122,13 @@ def check_bucket(s3: "S3Client", bucket: str, prefix: str) -> Finding:
     try:
         s3.get_object(Bucket=bucket, Key=key)
     except ClientError as error:
-        if code(error) == "NoSuchKey":
+        if error_code(error) == "NoSuchKey":
             return ok(f"{bucket}: reads, and says what is not there")
         todo = {
             "NoSuchBucket": "Create it, or correct OAM_STATUS_BUCKET.",
             "AccessDenied": "Allow s3:GetObject on its objects and s3:ListBucket on it.",
         }
-        return wrong(f"{bucket}: {error}", todo.get(code(error), "Find out what the store means."))
+        return wrong(f"{bucket}: {error}", todo.get(error_code(error), "Find out what the store means."))
     except BotoCoreError as error:
         return _unreachable(error)
     return wrong(f"{bucket} has an object {key}", "Remove it: this check wants it not to be there.")
@@ -159,7 +159,7 @@ def _check_secret(secrets: "SecretsManagerClient", arn: str) -> Finding:
     except ValueError as error:
         return wrong(f"{arn} holds no token: it {error}", put)
     except ClientError as error:
-        if code(error) == "ResourceNotFoundException":  # also of a secret without a value
+        if error_code(error) == "ResourceNotFoundException":  # also of a secret without a value
             return wrong(f"{arn}: {error}", put)
         return wrong(f"{arn}: {error}", "Allow secretsmanager:GetSecretValue, and kms:Decrypt with its key.")
     except BotoCoreError as error:
@@ -178,8 +178,8 @@ def queue_arn(sqs: "SQSClient", queue_url: str) -> str:
 
 
 def _unreachable(error: BotoCoreError | ClientError) -> Finding:
-    if code(error) in {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}:
+    if error_code(error) in {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}:
         return wrong(str(error), "Correct OAM_STATUS_SQS_QUEUE_URL, or deploy the stack.")
-    if code(error) in {"AccessDenied", "AccessDeniedException"}:
+    if error_code(error) in {"AccessDenied", "AccessDeniedException"}:
         return wrong(str(error), "Allow sqs:GetQueueAttributes and sqs:GetQueueUrl on both queues.")
     return wrong(str(error), "Find out why it does not answer: credentials, region, AWS_ENDPOINT_URL.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, ReadTimeoutError
 
-from handler.aws_errors import code, status
+from handler.aws_errors import error_code, http_status
 from local.cli.findings import Finding, ok, wrong
 
 if TYPE_CHECKING:
@@ -113,9 +113,9 @@ class _Trial:
                 **condition,
             )
         except (BotoCoreError, ClientError) as error:
-            if status(error) == 412:
+            if http_status(error) == 412:
                 return False
-            if status(error) >= 500 or isinstance(error, ReadTimeoutError | ConnectionClosedError):
+            if http_status(error) >= 500 or isinstance(error, ReadTimeoutError | ConnectionClosedError):
                 self._written.add(None)  # it may have been
             raise
         self._written.add(answer.get("VersionId"))
@@ -129,14 +129,14 @@ class _Trial:
 
 
 def _what_to_do(s3: "S3Client", error: BotoCoreError | ClientError) -> str:
-    if code(error) == "NoSuchBucket":
+    if error_code(error) == "NoSuchBucket":
         return "Create the bucket, or correct OAM_STATUS_BUCKET."
-    if status(error) in {401, 403}:
+    if http_status(error) in {401, 403}:
         return "Allow s3:GetObject, s3:PutObject, s3:PutObjectAcl and s3:DeleteObject under the prefix."
     config: Any = s3.meta.config  # whose stubs do not know it
-    if status(error) and config.request_checksum_calculation != "when_required":
+    if http_status(error) and config.request_checksum_calculation != "when_required":
         return (
             "If it is no AWS S3, set AWS_REQUEST_CHECKSUM_CALCULATION=when_required and try again."
             " If that changes nothing, use a store that takes conditional writes."
         )
-    return _USE_ANOTHER if status(error) else "Find out why the store does not answer, and try again."
+    return _USE_ANOTHER if http_status(error) else "Find out why the store does not answer, and try again."

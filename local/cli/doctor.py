@@ -8,9 +8,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-import boto3
 import click
-from botocore.config import Config
 from botocore.exceptions import EndpointConnectionError
 from rich import box
 from rich.progress import Progress
@@ -20,6 +18,7 @@ from rich.text import Text
 from handler.settings import DEFAULT_CATALOG_URL
 from local.cli import checks
 from local.cli.catalog_check import check_catalog
+from local.cli.clients import quick_client
 from local.cli.conditional_writes import check_conditional_writes
 from local.cli.configuration import find_stack
 from local.cli.console import console, print_json
@@ -27,9 +26,8 @@ from local.cli.findings import Finding, Result, not_asked, wrong
 from local.cli.options import json_option, stack_options
 from local.cli.target import Part, Target
 
-LONGEST = 60.0  # seconds for all checks, which run at the same time; no call of AWS takes more than five
+LONGEST = 60.0  # seconds for all checks, which run at the same time; no call of AWS takes over five
 
-_CONFIG = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
 _STYLES = {Result.OK: "green", Result.WRONG: "bold red", Result.NOT_ASKED: "dim"}
 
 Check = Callable[[], Finding]
@@ -77,7 +75,7 @@ def checks_of(target: Target) -> dict[str, Check]:
     variables = dict(target.variables)
     if target.function_name:  # Lambda sets it
         variables.setdefault("AWS_REGION", target.sqs.meta.region_name)
-    client = partial(_client, target)
+    client = partial(quick_client, target)
     bucket, prefix, queue_url = target.bucket, target.prefix, target.queue_url
     catalog = variables.get("OAM_CATALOG_URL", "").strip() or DEFAULT_CATALOG_URL
 
@@ -142,32 +140,14 @@ def _run_with_progress(to_run: Mapping[str, Check]) -> dict[str, Finding]:
         return run_checks(to_run, LONGEST, lambda: progress.advance(task))
 
 
-def _client(target: Target, service: str) -> Any:
-    """Make a client that does not wait long; in a session of its own, for none is for several threads."""
-    config: Any = target.s3.meta.config if service == "s3" else Config()  # with its addressing style
-    region = target.sqs.meta.region_name
-    client = boto3.session.Session().client(
-        service,  # type: ignore[call-overload]
-        region_name=region,
-        endpoint_url=target.url or None,
-        config=config.merge(_CONFIG),
-    )
-    if service == "s3":
-        client.meta.events.register_last("before-call.s3", _remove_expect_header)
-    return client
-
-
-def _remove_expect_header(params: dict[str, Any], **_: object) -> None:
-    """Remove a request's Expect header, as the function does."""
-    params["headers"].pop("Expect", None)
-
-
 def _batching_window(target: Target) -> int | None:
     """Return the longest batching window of the function's mappings, in seconds; None if none is known."""
     if not target.function_name:
         return None
-    arn = checks.queue_arn(_client(target, "sqs"), target.queue_url)
-    mappings = _client(target, "lambda").list_event_source_mappings(EventSourceArn=arn)["EventSourceMappings"]
+    arn = checks.queue_arn(quick_client(target, "sqs"), target.queue_url)
+    mappings = quick_client(target, "lambda").list_event_source_mappings(EventSourceArn=arn)[
+        "EventSourceMappings"
+    ]
     return max((mapping.get("MaximumBatchingWindowInSeconds", 0) for mapping in mappings), default=None)
 
 

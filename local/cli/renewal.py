@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from json import detect_encoding
 
 from handler.catalog_entry import CatalogEntry, CatalogState
-from handler.job_status import deciding
-from handler.messages import Event, InvalidMessage, Step, parse
-from handler.status_object import UnreadableStatus, iso, read
+from handler.events import Event, Step
+from handler.job_status import deciding_event
+from handler.messages import InvalidMessage, parse
+from handler.status_object import UnreadableStatus, read, to_iso
 from handler.status_store import StoredObject
 from handler.strict_json import MAX_DEPTH, decode_object, encode
 
@@ -60,13 +61,14 @@ def renew(job_id: str, stored: StoredObject | None, now: int) -> Renewal:
         raise NotRenewable(f"what is stored is no status object: {error}") from error
     if not status.history:
         raise NotRenewable("it is PENDING, not SUCCESS")
-    event = deciding(status)
+    event = deciding_event(status)
     if event.step is not Step.MOSAIC_FINISHED:
         raise NotRenewable(f"it is {event.fields['stage']} {event.fields['status']}, not SUCCESS")
     entry = CatalogEntry.read(status.catalog)
     if entry.expires_at is not None and entry.is_claimed(_OWNER, now):
         raise NotRenewable(
-            f"the catalog is being notified of it; until {iso(entry.expires_at)} nothing else may notify it"
+            f"the catalog is being notified of it; until {to_iso(entry.expires_at)} "
+            "nothing else may notify it"
         )
     message = _message(job_id, event)
     is_done = entry.state in {CatalogState.NOTIFIED, CatalogState.MOCKED}
@@ -91,5 +93,5 @@ def _message(job_id: str, event: Event) -> str:
 def _due(body: bytes, entry: CatalogEntry, now: int) -> bytes:
     """Return a status object of which the catalog is to be notified; all else in it stays as it is."""
     stored = decode_object(body.decode(detect_encoding(body)), 2 * MAX_DEPTH)
-    due = CatalogEntry(CatalogState.PENDING, entry.uri, entry.digest, 0, iso(now))
+    due = CatalogEntry(CatalogState.PENDING, entry.uri, entry.digest, 0, to_iso(now))
     return encode(stored | {"catalog": due.section()})

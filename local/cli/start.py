@@ -1,35 +1,41 @@
 """`make start`: polls the real queue if .env or the environment names it, else runs an embedded stack.
 
-Runs until Ctrl-C or SIGTERM, which end it after the batch in hand; a second one ends it at once. The
-function's log goes to stdout, as in Lambda; what this program has to say goes to stderr.
+Runs until Ctrl-C or SIGTERM, which end it after the batch in hand; a second one ends it at once. What came of
+each message goes to stdout, as the function's log says it: in lines for people, or as it is (`--json`). What
+this program itself has to say goes to stderr.
 """
 
-import argparse
-import io
+import functools
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
+import click
 from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from rich.text import Text
 
-from local.cli.configuration import find_stack
-from local.cli.jobs import describe, find_jobs
-from local.cli.target import MISCONFIGURED, ConfigurationError, Part, Target
-from local.cli.text import printable
+from local.cli.clients import quick_client
+from local.cli.conditional_writes import check_conditional_writes
+from local.cli.configuration import endpoint_url, find_stack
+from local.cli.console import console
+from local.cli.findings import Result
+from local.cli.function_log import FunctionLog, news_in
+from local.cli.options import PORTS
+from local.cli.target import ConfigurationError, Part, Target
 from local.stack.aws_server import HOST
-from local.stack.embedded import BUCKET, PORT, PREFIX, Stack, embedded_stack
+from local.stack.embedded import BUCKET, FUNCTION_TIMEOUT, PORT, PREFIX, Stack, embedded_stack
 from local.stack.event_source_mapping import Delivery, EventSourceMapping, Handler
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 _BATCH_SIZE = 100
-_FUNCTION_TIMEOUT = 60  # seconds
 _FOR_DOCKER = '   (make invoke, Docker on Linux: make start ARGS="--host 172.17.0.1")'
 _AFTER_AN_ERROR = 5  # seconds until the queue is polled again
 
@@ -67,55 +73,81 @@ class _Ending:
             self._waits = False
 
 
-def main() -> int:
-    """Poll until a signal.
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.option("--port", type=PORTS, default=PORT, show_default=True, help="Of the embedded S3 and SQS.")
+@click.option(
+    "--host",
+    default=HOST,
+    show_default=True,
+    help="IPv4 address on which they listen beside 127.0.0.1; who reaches it can read and write all. For"
+    " `make invoke` with Docker on Linux: 172.17.0.1, or what `ip -4 address show docker0` says.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The function's log as it is.")
+@click.pass_context
+def start(context: click.Context, port: int, host: str, *, as_json: bool) -> None:
+    r"""Poll the queue that .env or the environment names.
 
-    Returns:
-        The exit code: 0 after a signal, 1 if the embedded stack can't be started, 2 if the configuration is
-        incomplete or wrong.
+    With nothing configured, an embedded stack is run. Ctrl-C or SIGTERM ends
+    it after the batch in hand, a second one at once.
+
+    \b
+    Examples:
+      make start
+      make start ARGS=--json
     """
-    parser = argparse.ArgumentParser(prog="python -m local.cli.start", description=__doc__)
-    parser.add_argument(
-        "--port", type=int, default=PORT, help="of the embedded S3 and SQS (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--host",
-        default=HOST,
-        help="IPv4 address on which they listen beside %(default)s; who reaches it can read and write all. "
-        "For `make invoke` with Docker on Linux: 172.17.0.1, or what `ip -4 address show docker0` says",
-    )
-    arguments = parser.parse_args()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # whoever follows the log in a pipe gets whole lines
     ending = _Ending()
-    try:
-        target = find_stack(Part.QUEUE | Part.BUCKET | Part.FUNCTION, arguments.port)
-    except ConfigurationError as error:
-        _say(str(error))
-        return MISCONFIGURED
+    target = find_stack(Part.QUEUE | Part.BUCKET | Part.FUNCTION, port)
+    stdout = sys.stdout  # the log takes its place
+    show = (
+        functools.partial(_show_raw, stdout) if as_json else functools.partial(_show_news, console(), stdout)
+    )
+    log = FunctionLog(show)
+    code = 0
     if target.is_embedded:
-        return _run_embedded(arguments.port, arguments.host, ending)
-    return _run_named(target, ending)
+        code = _run_embedded(port, host, ending, log)
+    else:
+        _run_named(target, ending, log)
+    if log.is_unread:  # or Python says so at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+    context.exit(code)
 
 
-def _run_named(target: Target, ending: _Ending) -> int:
+def main() -> None:
+    """Run the command; its exit code is 1 where the embedded stack or the S3 store can't be used."""
+    start(prog_name="make start")
+
+
+def _run_named(target: Target, ending: _Ending, log: FunctionLog) -> None:
+    with redirect_stdout(log):
+        try:
+            mapping = _mapping(target.sqs, target.queue_url)
+        except (BotoCoreError, ClientError, ValueError) as error:
+            raise ConfigurationError(f"Cannot read the queue {target.queue_url}: {error}") from error
+        _refuse_a_careless_store(target)
+        _say(f"Polling {target.queue_url}. Ctrl-C ends it.")
+        _poll(mapping, ending, log)
+
+
+def _refuse_a_careless_store(target: Target) -> None:
+    """Raise ClickException where a store in the place of AWS S3 does not honour conditional writes."""
+    store = endpoint_url(target.variables)
+    if store is None:
+        return
+    finding = check_conditional_writes(quick_client(target, "s3"), target.bucket, target.prefix)
+    if finding.result is Result.WRONG:
+        raise click.ClickException(
+            f"The conditional writes of {store} were tried before polling: {finding.found}.\n"
+            f"{finding.todo} Nothing was received."
+        )
+
+
+def _run_embedded(port: int, host: str, ending: _Ending, log: FunctionLog) -> int:
     try:
-        mapping = _mapping(target.sqs, target.queue_url)
-    except (BotoCoreError, ClientError, ValueError) as error:
-        _say(f"Cannot read the queue {target.queue_url}: {error}")
-        return MISCONFIGURED
-    _say(f"Polling {target.queue_url}. Ctrl-C ends it.")
-    _poll(mapping, ending, lambda: None)
-    return 0
-
-
-def _run_embedded(port: int, host: str, ending: _Ending) -> int:
-    try:
-        with embedded_stack(port, host=host) as stack:
+        with embedded_stack(port, host=host) as stack, redirect_stdout(log):
             stack.enter_environment()
             mapping = _mapping(stack.sqs, stack.queue_url)
             _introduce(stack, port, host)
-            _poll(mapping, ending, _JobReporter(stack))
+            _poll(mapping, ending, log)
     except OSError as error:
         _say(f"Cannot serve on {_addresses(host, port)}: {error.strerror}. Others: --port, --host")
         return 1
@@ -129,10 +161,7 @@ def _addresses(host: str, port: int) -> str:
 def _introduce(stack: Stack, port: int, host: str) -> None:
     send, show = "make send EVENT=events/full-job.json", "make show"
     if port != PORT:
-        send, show = (
-            f"python -m local.cli.send events/full-job.json --port {port}",
-            f"python -m local.cli.show --port {port}",
-        )
+        send, show = f'{send} ARGS="--port {port}"', f'{show} ARGS="--port {port}"'
     _say(f"""Nothing is configured: this is the embedded stack, which is gone when this program ends.
   S3 and SQS  {stack.url}   bucket: {BUCKET}   queue: {stack.queue_url}
   listens on  {_addresses(host, port)}{_FOR_DOCKER if host == HOST else ""}
@@ -144,7 +173,7 @@ Ctrl-C ends it.""")
 
 
 def _mapping(sqs: "SQSClient", queue_url: str) -> EventSourceMapping:
-    return EventSourceMapping(sqs, queue_url, _handler(), batch_size=_BATCH_SIZE, timeout=_FUNCTION_TIMEOUT)
+    return EventSourceMapping(sqs, queue_url, _handler(), batch_size=_BATCH_SIZE, timeout=FUNCTION_TIMEOUT)
 
 
 def _handler() -> Handler:
@@ -154,18 +183,17 @@ def _handler() -> Handler:
     return lambda_handler
 
 
-def _poll(mapping: EventSourceMapping, ending: _Ending, after_batch: Callable[[], None]) -> None:
-    """Deliver batches until a signal."""
+def _poll(mapping: EventSourceMapping, ending: _Ending, log: FunctionLog) -> None:
+    """Deliver batches until a signal, or until nobody reads the log."""
     try:
-        while True:
+        while not log.is_unread:
             try:
                 with ending.waiting():
                     records = mapping.receive()
                 if records:
                     _report(mapping.deliver(records))
-                    after_batch()
             except (BotoCoreError, ClientError) as error:  # as Lambda's pollers, it outlives an outage
-                _say(f"SQS or S3 failed, polling again in {_AFTER_AN_ERROR} s: {error}")
+                _say(f"SQS failed, polling again in {_AFTER_AN_ERROR} s: {error}")
                 with ending.waiting():
                     time.sleep(_AFTER_AN_ERROR)
     except KeyboardInterrupt:
@@ -173,31 +201,23 @@ def _poll(mapping: EventSourceMapping, ending: _Ending, after_batch: Callable[[]
 
 
 def _report(delivery: Delivery) -> None:
+    """Say what the function's log can't know."""
     if delivery.error:
-        _say(delivery.error)
-    news = f"{len(delivery.succeeded)} messages done"
-    if delivery.failed:
-        news += f", {len(delivery.failed)} failed and come back"
-    _say(news)
+        _say(f"{delivery.error}\nAll {len(delivery.failed)} messages of the batch come back.")
     for message_id, reason in delivery.undeleted.items():
-        _say(f"  SQS did not delete {message_id}: {reason}")
+        _say(f"SQS did not delete {message_id}: {reason}")
 
 
-class _JobReporter:
-    """Says after each batch which jobs have changed."""
+def _show_raw(stdout: TextIO, line: str) -> None:
+    print(line, file=stdout, flush=True)
 
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
-        self._known: dict[str, str] = {}
 
-    def __call__(self) -> None:
-        for found in find_jobs(self._stack.s3, BUCKET, PREFIX):
-            line = f"{printable(found.job_id)}: {describe(found.status)}" if found.status else ""
-            if found.problem:
-                line += f"{printable(found.key)}: {printable(found.problem, 300)}"
-            if self._known.get(found.key) != line:
-                self._known[found.key] = line
-                _say(f"  {line}")
+def _show_news(lines: Console, stdout: TextIO, line: str) -> None:
+    if news := news_in(line):
+        with lines.capture() as capture:  # rich ends the process when nobody reads
+            lines.print(Text(str(news), news.style), soft_wrap=True)
+        stdout.write(capture.get())
+        stdout.flush()
 
 
 def _say(text: str) -> None:
@@ -205,4 +225,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -12,8 +12,6 @@ from handler.job_status import JobStatus, fold
 from handler.status_object import to_json
 from handler.status_store import MAX_STORED_BYTES
 from local.cli.jobs import find_jobs
-from local.cli.start import _JobReporter
-from local.stack.embedded import BUCKET, PREFIX
 from tests.conftest import Aws
 from tests.factories import event
 from tests.integration.fault_proxy import FaultProxy
@@ -178,45 +176,6 @@ def test_a_bucket_without_status_objects_is_said_to_be_so(aws: Aws) -> None:
     done = tool("show", **variables)
     assert (done.returncode, done.stdout) == (1, "")
     assert f"No status object in s3://{aws.bucket}/status" in done.stderr
-
-
-# make start
-
-
-class EmbeddedBucket:
-    """What the reporter knows of a stack."""
-
-    def __init__(self, aws: Aws) -> None:
-        self.s3 = aws.s3
-
-
-@pytest.fixture
-def embedded(aws: Aws) -> Aws:
-    aws.s3.create_bucket(Bucket=BUCKET)
-    for listed in aws.s3.list_objects_v2(Bucket=BUCKET).get("Contents", []):  # moto's outlive their server
-        aws.s3.delete_object(Bucket=BUCKET, Key=listed["Key"])
-    return Aws(aws.url, BUCKET)
-
-
-def test_make_start_says_a_foreign_object_once_and_goes_on(
-    embedded: Aws, capsys: pytest.CaptureFixture[str]
-) -> None:
-    # GIVEN foreign objects in the embedded bucket
-    for number, (content, _) in enumerate(FOREIGN.values()):
-        embedded.put(f"{PREFIX}/bad-{number:02d}-status.json", content)
-    embedded.put(f"{PREFIX}/good-status.json", GOOD)
-    embedded.put(f"{PREFIX}/older-status.json", b'{"stage": "chunk", "status": "STARTED"}')
-    report = _JobReporter(EmbeddedBucket(embedded))  # type: ignore[arg-type]
-    # WHEN it looks, twice
-    report()
-    report()
-    # THEN each is a line, once
-    said = capsys.readouterr().err.splitlines()
-    assert len(said) == len(FOREIGN) + 2
-    assert said[-2:] == [
-        "  good: chunk STARTED, attempt 1",
-        "  older: chunk STARTED, attempt -",
-    ]
 
 
 def test_a_bucket_that_cannot_be_reached_is_no_list_of_bad_objects(aws: Aws) -> None:

@@ -1,6 +1,7 @@
 """`make start`, `make send` and `make show`, as people run them: as processes."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -17,6 +18,9 @@ from local.packaging.make_events import FOLDER
 from local.stack.aws_server import aws_server
 from local.stack.embedded import BUCKET, PREFIX, QUEUE, s3_client, sqs_client
 from tests import processes
+from tests.conftest import Aws
+from tests.integration.fault_proxy import FaultProxy
+from tests.local.ports import free_port
 from tests.local.tools import program
 
 ROOT = FOLDER.parent
@@ -67,8 +71,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 20) -> Any:
 
 @pytest.fixture
 def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
+    return free_port()
 
 
 def test_an_embedded_stack_publishes_what_is_sent_to_it_until_it_is_interrupted(
@@ -100,10 +103,11 @@ def test_an_embedded_stack_publishes_what_is_sent_to_it_until_it_is_interrupted(
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0
     errors = (tmp_path / "errors").read_text()
-    assert "test-job: COMPLETE SUCCESS, attempt 1, catalog NOTIFIED" in errors
     assert "Traceback" not in errors
-    # AND the function's log alone is on stdout
-    assert all(json.loads(line) for line in (tmp_path / "out").read_text().splitlines())
+    # AND what came of each message alone is on stdout, in lines for people
+    lines = (tmp_path / "out").read_text().splitlines()
+    assert all(re.match(r"\d\d:\d\d:\d\d  test-job            \S", line) for line in lines)
+    assert lines[-1].endswith("catalog notified: https://oam-tiles.s3.amazonaws.com/test-job/{z}/{x}/{y}.png")
 
 
 def test_sigterm_ends_it_too(tmp_path: Path, port: int) -> None:
@@ -113,16 +117,17 @@ def test_sigterm_ends_it_too(tmp_path: Path, port: int) -> None:
 
 
 def test_a_busy_port_is_told(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    # GIVEN a port that somebody listens on
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    # GIVEN a port that something listens on, and one before it
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port + 1)):
+        # WHEN the program is to have the one, for S3 and SQS, or for the catalog
+        for wanted in (port, port + 1):
+            result = run("local.cli.start", "--port", str(wanted))
 
-        # WHEN the program is to have it
-        result = run("local.cli.start", "--port", str(port))
-
-    # THEN it says so
-    assert result.returncode == 1
-    assert f"Cannot serve on 127.0.0.1:{port}: Address already in use" in result.stderr
+            # THEN it says so
+            assert result.returncode == 1
+            assert f"Cannot serve on 127.0.0.1:{wanted}" in result.stderr
+            assert "Address already in use" in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -199,22 +204,93 @@ def test_with_an_env_file_it_polls_the_queue_that_is_named_there(tmp_path: Path)
             wait_for(lambda: s3.list_objects_v2(Bucket="real-bucket").get("Contents"))
             process.send_signal(signal.SIGINT)
             assert process.wait(10) == 0
+        # (and the object with which the store was tried before is gone)
         (listed,) = s3.list_objects_v2(Bucket="real-bucket")["Contents"]
         assert listed["Key"] == "real/test-job-status.json"
+    # AND the same is said as of the embedded stack
+    assert (tmp_path / "out").read_text()[8:] == "  test-job            published: chunk STARTED\n"
+
+
+def test_json_is_the_functions_log_as_it_is(tmp_path: Path, port: int) -> None:
+    # GIVEN the program with --json
+    url = f"http://127.0.0.1:{port}"
+    with started(tmp_path, "--port", str(port), "--json") as process:
+        # WHEN a message is sent
+        sqs_client(url).send_message(QueueUrl=f"{url}/123456789012/{QUEUE}", MessageBody="poison")
+        wait_for(lambda: "_aws" in (tmp_path / "out").read_text())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+
+    # THEN its log is on stdout, metrics too
+    lines = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
+    assert [line.get("message") for line in lines] == ["Message refused", None]
+
+
+def test_a_reader_that_went_away_ends_it_quietly_and_no_message_is_lost(tmp_path: Path, port: int) -> None:
+    # GIVEN the program, and nothing that reads its lines any more
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "local.cli.start", "--port", str(port)]
+    with processes.start(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stdout
+            assert process.stderr
+            while "Ctrl-C ends it" not in process.stderr.readline():
+                assert process.poll() is None
+            process.stdout.close()
+
+            # WHEN a message comes
+            body = '{"jobId": "a-job", "stage": "chunk", "status": "STARTED"}'
+            sqs_client(url).send_message(QueueUrl=f"{url}/123456789012/{QUEUE}", MessageBody=body)
+
+            # THEN it ends after the batch, and says nothing
+            assert process.wait(15) == 0
+            assert process.stderr.read() == ""
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+def test_a_store_that_ignores_conditions_is_refused_before_anything_is_received(
+    aws: Aws, run: Callable[..., subprocess.CompletedProcess[str]], name: str
+) -> None:
+    # GIVEN a store in the place of S3 that takes every write
+    def ignores_conditions(_: str, headers: dict[str, str]) -> None:
+        headers.pop("If-None-Match", None)
+
+    sqs = sqs_client(aws.url)
+    queue_url = sqs.create_queue(QueueName=f"careless-{name.lower()}")["QueueUrl"]
+    sqs.send_message(QueueUrl=queue_url, MessageBody="poison")
+    with FaultProxy(aws.url, meddle=ignores_conditions) as proxy:
+        variables = REAL | {"AWS_ENDPOINT_URL": aws.url, name: proxy.url, "OAM_STATUS_BUCKET": aws.bucket}
+
+        # WHEN the program is started
+        result = run("local.cli.start", OAM_STATUS_SQS_QUEUE_URL=queue_url, **variables)
+
+    # THEN it says what the store does, and what to do, and has received nothing
+    assert (result.returncode, result.stdout) == (1, "")
+    assert f"{proxy.url} were tried before polling: takes If-None-Match" in result.stderr
+    assert "Use a store that honours conditional writes" in result.stderr
+    names = ["ApproximateNumberOfMessages"]
+    found = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)["Attributes"]  # type: ignore[arg-type]
+    assert found == {"ApproximateNumberOfMessages": "1"}
+    assert "Contents" not in aws.s3.list_objects_v2(Bucket=aws.bucket)
 
 
 @contextmanager
 def working(folder: Path, port: int, seconds: float) -> Iterator[subprocess.Popen[str]]:
     """Run the program, and have it at work on a message, which takes it so long."""
     slow = (
-        "import sys, time, handler.app as app, local.cli.start\n"
-        "handler = app.lambda_handler\n"
-        "def slow(event, context):\n"
-        "    print('working', flush=True)\n"
-        f"    time.sleep({seconds})\n"
-        "    return handler(event, context)\n"
-        "app.lambda_handler = slow\n"
-        "sys.exit(local.cli.start.main())\n"
+        "import sys, time, local.cli.start as start\n"
+        "imported = start._handler\n"
+        "def slow_handler():\n"
+        "    handler = imported()\n"
+        "    def slow(event, context):\n"
+        "        print('working', file=sys.__stdout__, flush=True)\n"
+        f"        time.sleep({seconds})\n"
+        "        return handler(event, context)\n"
+        "    return slow\n"
+        "start._handler = slow_handler\n"
+        "start.main()\n"
     )
     command = [sys.executable, "-c", slow, "--port", str(port)]
     with processes.start(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -238,13 +314,12 @@ def test_a_signal_lets_the_batch_in_hand_finish(tmp_path: Path, port: int) -> No
     with working(tmp_path, port, seconds=1) as process:
         # WHEN it is interrupted
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=15)
+        done, errors = process.communicate(timeout=15)
 
     # THEN it has done that message before it ended
     assert process.returncode == 0
     assert "Ending after the batch in hand" in errors
-    assert "1 messages done" in errors
-    assert "slow-job: chunk STARTED" in errors
+    assert "slow-job            published: chunk STARTED" in done
 
 
 def test_a_second_signal_does_not_wait_for_the_batch(tmp_path: Path, port: int) -> None:
