@@ -38,8 +38,8 @@ send: setup ## Put an event file's messages on the local queue, or a stack's: ma
 		$(if $(STACK),--stack '$(STACK)') $(ARGS)
 
 .PHONY: show
-show: setup ## Print all local jobs, or one job's status object: make show JOB=test-job
-	@$(BIN)/python -m local.cli.show $(JOB) $(ARGS)
+show: setup ## List jobs, or show one: make show JOB=test-job (ARGS="--failed --since 1d")
+	@$(BIN)/python -m local.cli $(if $(JOB),job '$(JOB)',jobs) $(ARGS)
 
 .PHONY: dead-letters
 dead-letters: setup ## List what is in the dead-letter queue, each message with its reason; it stays there

@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError
 from botocore.session import Session
 
 from handler.settings import SettingsError, read_settings
-from local.cli.deployed import find_deployed
+from local.cli.deployed import CONFIG, find_deployed
 from local.cli.env_file import EnvFileError, parse_env_file, quoted
 from local.cli.target import ConfigurationError, Part, Target
 from local.stack.aws_server import HOST
@@ -173,7 +173,7 @@ def _named(needs: Part, environ: Mapping[str, str]) -> Target:
     try:
         # Away from AWS a bucket has no host name of its own.
         style: Any = {"addressing_style": "path" if endpoint_url(environ) else "auto"}
-        config = Config(retries={"mode": "standard"}, s3=style)
+        config = CONFIG.merge(Config(s3=style))
         sqs = boto3.client("sqs", region_name=region(environ), config=config)
         s3 = boto3.client("s3", region_name=region(environ), config=config)
     except (BotoCoreError, ValueError) as error:

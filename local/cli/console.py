@@ -17,6 +17,8 @@ def console(stream: TextIO | None = None) -> Console:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as one line of JSON, for machines."""
-    # Half a surrogate pair can't be encoded, and stands as its escape.
-    print(json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace").decode(), flush=True)
+    """Print a value as one line of JSON, for machines; what a terminal might obey stands as its escape."""
+    text = json.dumps(value, ensure_ascii=False)
+    print(
+        "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in text), flush=True
+    )

@@ -7,8 +7,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.cli.target import ConfigurationError, Target
+from local.stack.embedded import CONNECTIONS
 
-_CONFIG = Config(retries={"mode": "standard"})
+CONFIG = Config(max_pool_connections=CONNECTIONS, retries={"mode": "standard"})  # of clients of AWS
 
 
 def find_deployed(name: str, region_name: str | None) -> Target:
@@ -24,7 +25,7 @@ def find_deployed(name: str, region_name: str | None) -> Target:
     try:
         outputs = _outputs(name, region_name)
         function_name = outputs["StatusPublisherName"]
-        function = boto3.client("lambda", region_name=region_name, config=_CONFIG)
+        function = boto3.client("lambda", region_name=region_name, config=CONFIG)
         found = function.get_function_configuration(FunctionName=function_name)
         variables = dict(found.get("Environment", {}).get("Variables", {}))
         prefix = variables["OAM_STATUS_PREFIX"]
@@ -34,8 +35,8 @@ def find_deployed(name: str, region_name: str | None) -> Target:
             queue_url=outputs["StatusQueueUrl"],
             bucket=outputs["StatusBucketName"],
             prefix=prefix,
-            sqs=boto3.client("sqs", region_name=region_name, config=_CONFIG),
-            s3=boto3.client("s3", region_name=region_name, config=_CONFIG),
+            sqs=boto3.client("sqs", region_name=region_name, config=CONFIG),
+            s3=boto3.client("s3", region_name=region_name, config=CONFIG),
             description=f"Stack: {name}, as CloudFormation and its function describe it\n"
             f"  queue   {outputs['StatusQueueUrl']}\n"
             f"  bucket  s3://{outputs['StatusBucketName']}/{prefix}",
@@ -52,6 +53,6 @@ def find_deployed(name: str, region_name: str | None) -> Target:
 
 
 def _outputs(name: str, region_name: str | None) -> Mapping[str, str]:
-    client = boto3.client("cloudformation", region_name=region_name, config=_CONFIG)
+    client = boto3.client("cloudformation", region_name=region_name, config=CONFIG)
     stack = client.describe_stacks(StackName=name)["Stacks"][0]
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}

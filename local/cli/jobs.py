@@ -1,43 +1,39 @@
-"""Status objects, read back from S3 for people to look at."""
+"""Status objects, listed and read back from S3 for people to look at."""
 
-import json
-from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from json import detect_encoding
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
-from handler.events import STEPS, Step
 from handler.status_store import MAX_STORED_BYTES
+from handler.strict_json import MAX_DEPTH, decode_object
 from local.cli.text import printable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _SUFFIX = "-status.json"
-_STARTED = {Step.CHUNK_STARTED, Step.MOSAIC_STARTED}
+_NOTES = {"utf-8": "", "utf-8-sig": "begins with a byte order mark (BOM), and is read all the same"}
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """An entry of a job's history, for people.
+class Listed:
+    """An object, as a listing of the bucket says it.
 
     Attributes:
-        time: when it was sent: hours to milliseconds, UTC.
-        attempt: of which attempt of the job it is.
-        stage: its stage.
-        status: its status.
-        detail: what else it says, on one line, short.
+        key: its key.
+        job_id: the job's, as the key says it.
+        modified: when it was last written, in seconds since the epoch.
+        etag: changes with its content.
     """
 
-    time: str
-    attempt: int
-    stage: str
-    status: str
-    detail: str
+    key: str
+    job_id: str
+    modified: float
+    etag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +53,8 @@ class Found:
     problem: str = ""
 
 
-def find_jobs(s3: "S3Client", bucket: str, prefix: str) -> Iterator[Found]:
-    """Read what is where status objects are, one after the other, in the order of the keys.
+def list_jobs(s3: "S3Client", bucket: str, prefix: str) -> Iterator[Listed]:
+    """List what is where status objects are, in the order of the keys; nothing is read.
 
     Args:
         s3: the bucket's client.
@@ -73,7 +69,21 @@ def find_jobs(s3: "S3Client", bucket: str, prefix: str) -> Iterator[Found]:
         for listed in page.get("Contents", []):
             name = listed["Key"].removeprefix(folder)
             if name.endswith(_SUFFIX) and "/" not in name:
-                yield _read(s3, bucket, listed["Key"], name.removesuffix(_SUFFIX))
+                yield Listed(
+                    listed["Key"],
+                    name.removesuffix(_SUFFIX),
+                    listed["LastModified"].timestamp(),
+                    listed["ETag"],
+                )
+
+
+def find_jobs(s3: "S3Client", bucket: str, prefix: str) -> Iterator[Found]:
+    """Read what is where status objects are, one after the other, in the order of the keys.
+
+    Arguments and errors are those of `list_jobs`.
+    """
+    for listed in list_jobs(s3, bucket, prefix):
+        yield read_object(s3, bucket, listed.key, listed.job_id)
 
 
 def find_job(s3: "S3Client", bucket: str, prefix: str, job_id: str) -> Found:
@@ -88,7 +98,7 @@ def find_job(s3: "S3Client", bucket: str, prefix: str, job_id: str) -> Found:
     Raises:
         BotoCoreError: when the bucket does not answer.
     """
-    return _read(s3, bucket, f"{_folder(prefix)}{job_id}{_SUFFIX}", job_id)
+    return read_object(s3, bucket, f"{_folder(prefix)}{job_id}{_SUFFIX}", job_id)
 
 
 def read_jobs(s3: "S3Client", bucket: str, prefix: str) -> dict[str, dict[str, Any]]:
@@ -105,6 +115,27 @@ def read_jobs(s3: "S3Client", bucket: str, prefix: str) -> dict[str, dict[str, A
     return {found.job_id: found.status for found in find_jobs(s3, bucket, prefix) if found.status is not None}
 
 
+def read_object(s3: "S3Client", bucket: str, key: str, job_id: str) -> Found:
+    """Read one object; whatever is wrong with it alone is said in what is returned.
+
+    Raises:
+        BotoCoreError: when the bucket does not answer.
+    """
+    try:
+        answer = s3.get_object(Bucket=bucket, Key=key)
+        with closing(answer["Body"]) as stream:
+            if answer["ContentLength"] > MAX_STORED_BYTES:
+                return Found(
+                    key, job_id, None, f"longer than any status object: {answer['ContentLength']:,} bytes"
+                )
+            body = stream.read()
+    except ClientError as error:
+        return Found(key, job_id, None, _refusal(error))
+    except (ResponseStreamingError, IncompleteReadError, ReadTimeoutError) as error:
+        return Found(key, job_id, None, f"S3 did not give all of it: {error}")
+    return _understand(key, job_id, body)
+
+
 def describe(status: Mapping[str, Any]) -> str:
     """Say in a few words how a job stands."""
     attempt, catalog = status.get("attempt"), status.get("catalog")
@@ -118,86 +149,28 @@ def _folder(prefix: str) -> str:
     return "".join(f"{part}/" for part in prefix.split("/") if part)
 
 
-def _read(s3: "S3Client", bucket: str, key: str, job_id: str) -> Found:
-    """Read one object; whatever is wrong with it alone is said in what is given."""
-    try:
-        answer = s3.get_object(Bucket=bucket, Key=key)
-        with closing(answer["Body"]) as stream:
-            if answer["ContentLength"] > MAX_STORED_BYTES:
-                return Found(
-                    key, job_id, None, f"longer than any status object: {answer['ContentLength']:,} bytes"
-                )
-            body = stream.read()
-    except ClientError as error:
-        if error.response.get("Error", {}).get("Code") in {"NoSuchKey", "404"}:
-            return Found(key, job_id, None, "it is not there")
-        return Found(key, job_id, None, f"S3 does not give it: {error}")
-    except (ResponseStreamingError, IncompleteReadError, ReadTimeoutError) as error:
-        return Found(key, job_id, None, f"S3 did not give all of it: {error}")
-    return _understand(key, job_id, body)
+def _refusal(error: ClientError) -> str:
+    said = error.response.get("Error", {})
+    code = said.get("Code", "")
+    if code in {"NoSuchKey", "404"}:
+        return "it is not there"
+    hint = " (or it is not there: without s3:ListBucket S3 does not tell)" if code == "AccessDenied" else ""
+    return f"S3 does not give it: {code}: {said.get('Message', '')}{hint}"
 
 
 def _understand(key: str, job_id: str, body: bytes) -> Found:
+    """Read an object's content as the function does, which replaces what is no status object."""
+    encoding = detect_encoding(body)
     try:
-        status = json.loads(body.decode("utf-8-sig"))
+        # A message's fields are nested in the object's.
+        status = decode_object(body.decode(encoding), 2 * MAX_DEPTH)
     except UnicodeDecodeError:
         return Found(key, job_id, None, "not UTF-8")
-    except (ValueError, RecursionError) as error:
-        return Found(key, job_id, None, f"not JSON: {error}")
-    if not isinstance(status, dict):
-        return Found(key, job_id, None, f"not a JSON object, but {type(status).__name__}")
-    missing = [name for name in ("stage", "status") if not isinstance(status.get(name), str)]
+    except ValueError as error:
+        return Found(key, job_id, None, f"not a JSON object: {error}")
+    missing = [
+        name for name in ("stage", "status") if not (status.get(name) and isinstance(status[name], str))
+    ]
     if missing:
         return Found(key, job_id, None, f"no status object: it has no {' and no '.join(missing)}")
-    note = "begins with a byte order mark (BOM), and is read all the same"
-    return Found(key, job_id, status, note if body.startswith(BOM_UTF8) else "")
-
-
-def timeline(status: Mapping[str, Any]) -> list[Entry]:
-    """Lay out a status object's history.
-
-    Args:
-        status: the object.
-
-    Returns:
-        Its entries in order.
-    """
-    entries, attempt, steps = [], 1, set[Step]()
-    for entry in status.get("history", []):
-        if before := entry.get("droppedBefore"):
-            attempt, steps = before["attempt"], {STEPS[*name.split()] for name in before["steps"]}
-        step = STEPS.get((entry["stage"], entry["status"]))
-        if step is not None:
-            if step in _STARTED and step in steps:
-                attempt, steps = attempt + 1, {known for known in steps if known < step}
-            steps.add(step)
-        moment = datetime.fromisoformat(entry["sentAt"])
-        entries.append(
-            Entry(
-                f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}",
-                attempt,
-                entry["stage"],
-                entry["status"],
-                _detail(entry),
-            )
-        )
-    return entries
-
-
-def _detail(entry: Mapping[str, Any]) -> str:
-    parts = [
-        f"{name}: {_one_line(value)}"
-        for name, value in entry.items()
-        if name not in {"messageId", "sentAt", "stage", "status", "droppedBefore"}
-    ]
-    return _one_line(", ".join(parts), 100)
-
-
-def _one_line(value: object, length: int = 60) -> str:
-    if isinstance(value, str) and value.count("\n") > 3:
-        return f"{value.count(chr(10)) + 1} lines"
-    if isinstance(value, list):
-        return f"{len(value)} of them"
-    text = value if isinstance(value, str) else json.dumps(value)
-    text = text.replace("\n", "⏎").replace("\r", "")
-    return text if len(text) <= length else text[: length - 1] + "…"
+    return Found(key, job_id, status, _NOTES.get(encoding, f"is {encoding}, and is read all the same"))

@@ -7,13 +7,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.cli.dead_letters import dead_letters
 from local.cli.doctor import doctor
+from local.cli.list_jobs import jobs
 from local.cli.redrive import redrive
 from local.cli.renotify import renotify
 from local.cli.send import send
+from local.cli.show_job import job
 
 _COMMANDS: tuple[click.Command, ...] = (
     dead_letters,
     doctor,
+    job,
+    jobs,
     redrive,
     renotify,
     send,

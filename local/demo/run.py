@@ -16,7 +16,8 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.cli.dead_letters import DeadLetter, read_dead_letters
-from local.cli.jobs import find_job, read_jobs, timeline
+from local.cli.jobs import find_job, read_jobs
+from local.cli.timeline import timeline
 from local.demo.scenario import SCENARIO, Job, Scenario
 from local.demo.screen import Screen
 from local.demo.verdict import Verdict, judge_catalog, judge_dead_letters, judge_job, judge_strangers

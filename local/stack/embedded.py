@@ -34,8 +34,15 @@ _REGION = "us-east-1"
 _KEY = "embedded"  # moto takes any credentials
 _TOKEN = "embedded-token"  # noqa: S105 (of the embedded catalog)
 
+CONNECTIONS = 64  # of a client: as many objects as the tools read at once
+
 # A server on this machine answers at once or is not there; no proxy stands before it.
-_CONFIG = Config(connect_timeout=2, retries={"total_max_attempts": 1}, proxies={})
+_CONFIG = Config(
+    connect_timeout=2,
+    max_pool_connections=CONNECTIONS,
+    proxies={},
+    retries={"total_max_attempts": 1},
+)
 
 # What would lead boto3 or the function away from the embedded stack.
 _FOREIGN_PREFIXES = ("AWS_", "OAM_")

@@ -9,11 +9,11 @@ from local.packaging.make_events import FOLDER
 from tests.conftest import Aws
 from tests.local.tools import NAMED, tool
 
-TOOLS = ["start", "send", "show", "dead-letters", "redrive", "renotify"]
+TOOLS = ["start", "send", "jobs", "dead-letters", "redrive", "renotify"]
 NEEDED = {
     "start": {"OAM_STATUS_SQS_QUEUE_URL", "OAM_STATUS_BUCKET", "OAM_STATUS_PREFIX"},
     "send": {"OAM_STATUS_SQS_QUEUE_URL"},
-    "show": {"OAM_STATUS_BUCKET", "OAM_STATUS_PREFIX"},
+    "jobs": {"OAM_STATUS_BUCKET", "OAM_STATUS_PREFIX"},
     "dead-letters": {"OAM_STATUS_SQS_QUEUE_URL", "OAM_STATUS_BUCKET", "OAM_STATUS_PREFIX"},
     "redrive": {"OAM_STATUS_SQS_QUEUE_URL"},
     "renotify": {"OAM_STATUS_SQS_QUEUE_URL", "OAM_STATUS_BUCKET", "OAM_STATUS_PREFIX"},
@@ -101,7 +101,7 @@ def test_awss_variables_alone_mean_the_embedded_stack(name: str) -> None:
             trap.accept()
 
 
-@pytest.mark.parametrize("name", ["send", "show", "dead-letters", "redrive", "renotify"])
+@pytest.mark.parametrize("name", ["send", "jobs", "dead-letters", "redrive", "renotify"])
 def test_a_named_stack_is_said_first_with_queue_bucket_and_account(aws: Aws, name: str) -> None:
     # GIVEN a stack that does not answer as it should
     variables = NAMED | VALUES | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
@@ -127,7 +127,7 @@ def test_a_url_that_is_none_is_a_configuration_error(name: str, variable: str, u
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("name", ["send", "show", "dead-letters", "redrive", "renotify"])
+@pytest.mark.parametrize("name", ["send", "jobs", "dead-letters", "redrive", "renotify"])
 def test_where_nothing_listens_a_line_says_how_to_start_it(name: str) -> None:
     done = tool(name, *ARGUMENTS.get(name, []), "--port", "9")
     assert (done.returncode, done.stdout) == (1, "")

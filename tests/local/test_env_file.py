@@ -59,11 +59,11 @@ def test_a_name_alone_takes_its_value_from_the_environment() -> None:
 
 def test_what_is_set_already_stands_and_an_empty_value_too(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("OAM_STATUS_BUCKET=from-the-file\n")
-    done = tool("show", "--port", "9", cwd=tmp_path, OAM_STATUS_BUCKET="")
+    done = tool("jobs", "--port", "9", cwd=tmp_path, OAM_STATUS_BUCKET="")
     assert "Stack: embedded" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["start", "send", "show", "dead-letters", "redrive", "renotify"])
+@pytest.mark.parametrize("name", ["start", "send", "jobs", "dead-letters", "redrive", "renotify"])
 def test_every_tool_ends_at_a_line_that_it_does_not_understand(tmp_path: Path, name: str) -> None:
     event = tmp_path / "event.json"
     event.write_text('{"Records": []}')
@@ -79,6 +79,6 @@ def test_every_tool_ends_at_a_line_that_it_does_not_understand(tmp_path: Path, n
 
 def test_quotes_that_older_versions_took_off_are_pointed_out(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text('OAM_API_TOKEN="s3cret"\nOAM_STATUS_PREFIX=a\n')
-    done = tool("show", "--port", "9", cwd=tmp_path)
+    done = tool("jobs", "--port", "9", cwd=tmp_path)
     assert ".env: the quotes are part of the value of OAM_API_TOKEN.\n" in done.stderr
     assert "s3cret" not in done.stderr

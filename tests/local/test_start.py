@@ -91,12 +91,12 @@ def test_an_embedded_stack_publishes_what_is_sent_to_it_until_it_is_interrupted(
 
         # AND the job's status is published, and the catalog told
         def told() -> Any:
-            shown = run("local.cli.show", "test-job", *option)
+            shown = run("local.cli", "job", "test-job", "--json", *option)
             status = json.loads(shown.stdout) if shown.returncode == 0 else {}
             return status if status.get("catalog", {}).get("state") == "NOTIFIED" else None
 
         assert wait_for(told)["status"] == "SUCCESS"
-        assert "test-job" in run("local.cli.show", *option).stdout
+        assert "test-job" in run("local.cli", "jobs", *option).stdout
         s3_client(f"http://127.0.0.1:{port}").head_object(Bucket=BUCKET, Key=f"{PREFIX}/test-job-status.json")
 
         # AND Ctrl-C ends it at once, though it is in a long poll
@@ -361,15 +361,21 @@ def test_a_file_that_is_no_sqs_event_is_not_sent(
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("module", ["local.cli.send", "local.cli.show"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["local.cli.send", str(FOLDER / "full-job.json")],
+        ["local.cli", "jobs"],
+        ["local.cli", "job", "test-job"],
+    ],
+)
 def test_where_nothing_listens_that_is_told(
-    run: Callable[..., subprocess.CompletedProcess[str]], module: str, port: int
+    run: Callable[..., subprocess.CompletedProcess[str]], command: list[str], port: int
 ) -> None:
     # WHEN there is no embedded stack
-    arguments = [str(FOLDER / "full-job.json")] if module == "local.cli.send" else []
-    result = run(module, *arguments, "--port", str(port))
+    result = run(*command, "--port", str(port))
 
-    # THEN both say so, and how to start one
+    # THEN that is said, and how to start one
     assert result.returncode == 1
     assert "make start" in result.stderr
     assert "Traceback" not in result.stderr

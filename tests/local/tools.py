@@ -10,7 +10,7 @@ from subprocess import CompletedProcess
 from tests import processes
 
 # Those that are commands of `oam-status`; the others are modules of their own.
-COMMANDS = frozenset({"dead-letters", "doctor", "redrive", "renotify", "send"})
+COMMANDS = frozenset({"dead-letters", "doctor", "job", "jobs", "redrive", "renotify", "send"})
 
 # What names a stack and is not the embedded one, but for where it is.
 NAMED = {
@@ -40,7 +40,7 @@ def at_a_terminal(answer: str, name: str, *arguments: str, **variables: str) -> 
     """Run a tool at a terminal, and answer what it asks; give its exit code and what was to be seen."""
     main, terminal = pty.openpty()
     command = program(name, *arguments)
-    variables |= {"TERM": "dumb"}
+    variables = {"TERM": "dumb"} | variables
     with processes.start(
         command,
         env=processes.environment(**variables),

@@ -1,0 +1,273 @@
+"""`oam-status jobs`, as people run it."""
+
+import json
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+import pytest
+
+from handler.job_status import JobStatus, fold
+from handler.status_object import to_json
+from local.cli.rows import Kind, Wanted
+from local.cli.target import Target
+from local.cli.watch_jobs import JobWatch
+from tests import processes
+from tests.conftest import Aws
+from tests.factories import event
+from tests.integration.fault_proxy import Fault, FaultProxy
+from tests.local.tools import NAMED, at_a_terminal, program, tool
+
+
+def content(stage: str, status: str, catalog: dict[str, Any] | None = None) -> bytes:
+    found = fold(JobStatus(), [event(stage, status)])
+    return to_json("job", replace(found, catalog=catalog or {}))
+
+
+@pytest.fixture
+def variables(aws: Aws) -> dict[str, str]:
+    """A bucket with a job of each kind and a foreign object, and what names it."""
+    aws.put("status/a-started-status.json", content("chunk", "STARTED"))
+    aws.put("status/b-failed-status.json", content("mosaic", "FAILED"))
+    aws.put("status/c-told-status.json", content("mosaic", "FINISHED", {"state": "NOTIFIED"}))
+    aws.put(
+        "status/d-refused-status.json",
+        content("mosaic", "FINISHED", {"state": "FAILED", "attempts": 1, "error": "HTTP 400: no"}),
+    )
+    aws.put("status/e-foreign-status.json", b"[]")
+    return named(aws)
+
+
+def named(aws: Aws, url: str = "") -> dict[str, str]:
+    return NAMED | {"AWS_ENDPOINT_URL": url or aws.url, "OAM_STATUS_BUCKET": aws.bucket}
+
+
+def test_the_jobs_are_a_table_with_totals_and_a_foreign_object_is_a_line_of_it(
+    variables: dict[str, str],
+) -> None:
+    # WHEN they are listed, in a pipe
+    done = tool("jobs", **variables)
+    # THEN there is a line for each, and what is wrong is in the exit code, too
+    assert done.returncode == 1, done.stderr
+    head, *rows, objects, counts = done.stdout.splitlines()
+    assert head.split() == ["job", "stage", "and", "status", "attempt", "age", "catalog"]
+    # (In which of the seconds they were written, and so their order, is the server's.)
+    assert sorted(re.sub(r"\d+s", "AGE", row).split() for row in rows) == [
+        ["a-started", "chunk", "STARTED", "1", "AGE", "-"],
+        ["b-failed", "mosaic", "FAILED", "1", "AGE", "-"],
+        ["c-told", "COMPLETE", "SUCCESS", "1", "AGE", "NOTIFIED"],
+        ["catalog:", "HTTP", "400:", "no"],
+        ["d-refused", "COMPLETE", "SUCCESS", "1", "AGE", "FAILED"],
+        ["so", "many", "errors"],
+        ["status/e-foreign-status.json:", "not", "a", "JSON", "object:", "it", "is", "a", "JSON", "array"],
+    ]
+    assert objects == "5 objects."
+    assert counts == "2 SUCCESS, 1 FAILED, 1 STARTED; catalog: 1 FAILED, 1 NOTIFIED; no status object: 1."
+    assert all(len(line) <= 80 for line in [head, *rows])
+    # AND which stack it is stands first, on stderr alone
+    assert done.stderr.startswith("Stack: ")
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "names"),
+    [
+        (["--failed"], ["b-failed", "e-foreign"]),
+        (["--not-notified"], ["d-refused", "e-foreign"]),
+        (["--stuck", "1d"], []),
+    ],
+)
+def test_machines_get_the_jobs_that_are_asked_for_one_a_line(
+    variables: dict[str, str], option: list[str], names: list[str]
+) -> None:
+    done = tool("jobs", "--json", *option, **variables)
+    assert sorted(json.loads(line)["jobId"] for line in done.stdout.splitlines()) == names, done.stderr
+    assert done.returncode == (1 if names else 0)
+
+
+def test_two_kinds_at_once_and_what_is_no_duration_are_usage_errors(variables: dict[str, str]) -> None:
+    both, wrong = (
+        tool("jobs", "--failed", "--stuck", "1h", **variables),
+        tool("jobs", "--since", "2w", **variables),
+    )
+    assert (both.returncode, wrong.returncode) == (2, 2)
+    assert "No job is of two kinds" in both.stderr
+    assert "'2w' is no duration" in wrong.stderr
+
+
+def test_what_the_listing_rules_out_is_not_asked_for(aws: Aws, variables: dict[str, str]) -> None:
+    # WHEN the newest are wanted, and none was silent for so long
+    with FaultProxy(aws.url) as proxy:
+        newest = tool("jobs", "--limit", "2", **named(aws, proxy.url))
+        silent = tool("jobs", "--stuck", "1h", **named(aws, proxy.url))
+    # THEN those alone are read
+    assert [path for _, path in proxy.requests if "status.json" not in path] == [
+        path for _, path in proxy.requests if "list-type=2" in path
+    ]
+    assert len([path for _, path in proxy.requests if "status.json" in path]) == 2
+    assert "5 objects, the newest 2 shown (--all shows all)." in newest.stdout
+    assert (silent.returncode, silent.stdout) == (0, "0 stuck, of 5 objects.\n")
+
+
+def test_more_objects_than_are_read_at_once_are_all_listed_and_nothing_else_is_said(aws: Aws) -> None:
+    # GIVEN many
+    for number in range(90):
+        aws.put(f"status/job-{number:02d}-status.json", content("chunk", "STARTED"))
+    done = tool("jobs", "--all", "--json", **named(aws))
+    assert sorted(json.loads(line)["jobId"] for line in done.stdout.splitlines()) == [
+        f"job-{number:02d}" for number in range(90)
+    ]
+    # AND no library complains of too few connections
+    assert done.stderr.startswith("Stack: ")
+    assert len(done.stderr.splitlines()) == 3
+
+
+def test_a_bucket_without_status_objects_is_said_to_be_so(aws: Aws) -> None:
+    done = tool("jobs", **named(aws))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"No status object in s3://{aws.bucket}/status" in done.stderr
+
+
+def test_a_bucket_that_is_not_there_is_said_to_be_so(aws: Aws) -> None:
+    done = tool("jobs", **(named(aws) | {"OAM_STATUS_BUCKET": "gone"}))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Reading the bucket failed: " in done.stderr
+    assert "NoSuchBucket" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_a_terminal_gets_colours_unless_no_color_is_set(variables: dict[str, str], no_color: str) -> None:
+    more = variables | {"TERM": "xterm-256color", "COLUMNS": "80", "NO_COLOR": no_color}
+    code, shown = at_a_terminal("", "jobs", **more)
+    assert code == 1
+    assert ("\x1b[31mFAILED" in shown) is not bool(no_color)
+    # AND a bar has been there, and the lines stand above it
+    assert "Reading" in shown
+    assert "5 objects." in shown
+
+
+@pytest.mark.parametrize("option", [[], ["--json"]], ids=str)
+def test_a_closed_pipe_is_no_error(variables: dict[str, str], option: list[str]) -> None:
+    command = program("jobs", *option)
+    with processes.start(
+        command,
+        env=processes.environment(**variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        said = process.stderr.read()
+    assert [line.split()[0] for line in said.splitlines()] == ["Stack:", "bucket", "at"]
+
+
+@dataclass
+class SilentProxy(FaultProxy):
+    """Passes listings on, and answers no request for an object."""
+
+    asked: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
+
+    def handle(self, request: BaseHTTPRequestHandler) -> None:
+        if "status.json" not in request.path:
+            super().handle(request)
+            return
+        self.asked.set()
+        self.released.wait(60)
+        request.close_connection = True
+
+
+def test_ctrl_c_ends_it_at_once_though_s3_does_not_answer(aws: Aws, variables: dict[str, str]) -> None:
+    with SilentProxy(aws.url) as proxy:
+        with processes.start(
+            program("jobs"),
+            env=processes.environment(**(variables | {"AWS_ENDPOINT_URL": proxy.url})),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            assert proxy.asked.wait(30)
+            began = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            out, said = process.communicate(timeout=30)
+            took = time.monotonic() - began
+        proxy.released.set()
+    assert (out, process.returncode) == ("", 1)
+    assert said.splitlines()[3:] == ["", "Aborted!"]
+    assert took < 10
+
+
+# --watch
+
+
+class Pauses:
+    """Stands for the time between two looks: each time does the next thing, and in the end it is Ctrl-C."""
+
+    def __init__(self, *things: Callable[[], object]) -> None:
+        self._things: Iterator[Callable[[], object]] = iter(things)
+
+    def __call__(self, seconds: float) -> None:
+        for thing in self._things:
+            thing()
+            return
+        raise KeyboardInterrupt
+
+
+def target(aws: Aws) -> Target:
+    return Target(
+        is_embedded=False,
+        url="",
+        queue_url="",
+        bucket=aws.bucket,
+        prefix="status",
+        sqs=aws.client("sqs"),
+        s3=aws.s3,
+        description="",
+    )
+
+
+def failed(now: float) -> Wanted:
+    return Wanted(now, Kind.FAILED)
+
+
+def test_a_watch_in_a_pipe_is_a_line_for_each_change_until_ctrl_c(
+    aws: Aws, variables: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    # GIVEN a job that fails between two looks
+    pauses = Pauses(lambda: None, lambda: aws.put("status/a-started-status.json", content("chunk", "FAILED")))
+    # WHEN the failed ones are watched
+    JobWatch(target(aws), failed, 50, as_json=True, sleep=pauses).run()
+    # THEN each is told once
+    told = [json.loads(line)["jobId"] for line in capsys.readouterr().out.splitlines()]
+    assert sorted(told[:2]) == ["b-failed", "e-foreign"]
+    assert told[2:] == ["a-started"]
+
+
+def test_a_watch_on_a_terminal_outlives_an_outage_and_gives_the_screen_back(
+    aws: Aws, variables: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a terminal, and a bucket that is gone after the first look and comes back
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "80", "LINES": "7"}.items():
+        monkeypatch.setenv(name, value)
+    with FaultProxy(aws.url) as proxy:
+        fault = Fault("GET", answer=(403, "AccessDenied"))
+        pauses = Pauses(lambda: proxy.faults.append(fault), lambda: None)
+        s3 = aws.client("s3", proxy.url)
+        # WHEN it is watched
+        JobWatch(replace(target(aws), s3=s3), Wanted, 50, as_json=False, sleep=pauses).run()
+    # THEN the outage is said, and the list comes back
+    shown = capsys.readouterr().out
+    first, outage, again = re.split(r"(?=Reading the bucket failed)|(?<=every 5 seconds\.)", shown)
+    assert "AccessDenied" in outage
+    for screen in (first, again):
+        assert "SUCCESS" in screen
+        # (There is room for it, though not for all jobs.)
+        assert "5 objects." in screen
+    assert shown.endswith(("\x1b[?25h\x1b[?1049l", "\x1b[?1049l\x1b[?25h"))
