@@ -91,12 +91,12 @@ def test_an_embedded_stack_publishes_what_is_sent_to_it_until_it_is_interrupted(
 
         # AND the job's status is published, and the catalog told
         def told() -> Any:
-            shown = run("local.cli", "job", "test-job", "--json", *option)
+            shown = run("local.cli.job", "test-job", "--json", *option)
             status = json.loads(shown.stdout) if shown.returncode == 0 else {}
             return status if status.get("catalog", {}).get("state") == "NOTIFIED" else None
 
         assert wait_for(told)["status"] == "SUCCESS"
-        assert "test-job" in run("local.cli", "jobs", *option).stdout
+        assert "test-job" in run("local.cli.jobs", *option).stdout
         s3_client(f"http://127.0.0.1:{port}").head_object(Bucket=BUCKET, Key=f"{PREFIX}/test-job-status.json")
 
         # AND Ctrl-C ends it at once, though it is in a long poll
@@ -365,8 +365,8 @@ def test_a_file_that_is_no_sqs_event_is_not_sent(
     "command",
     [
         ["local.cli.send", str(FOLDER / "full-job.json")],
-        ["local.cli", "jobs"],
-        ["local.cli", "job", "test-job"],
+        ["local.cli.jobs"],
+        ["local.cli.job", "test-job"],
     ],
 )
 def test_where_nothing_listens_that_is_told(
