@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests import processes
+from tools.bench import jobs
 from tools.bench.cost import batch_of, cost
 from tools.bench.run import BATCH_SIZES, CHOICES, SUBJECTS, Process, default, environment
 from tools.bench.workload import Workload, make_event
@@ -114,3 +115,10 @@ def test_a_batch_holds_what_comes_in_its_window_and_no_more_than_it_may() -> Non
     assert {batch_of(*choice) for choice in CHOICES} <= set(BATCH_SIZES)
     # AND the template's own choice is among them
     assert (default("BatchSize"), default("BatchingWindow")) in {choice[1:] for choice in CHOICES}
+
+
+def test_the_jobs_that_are_timed_are_listed_whole_over_several_pages() -> None:
+    with jobs.bucket(1_500, latency=1) as url:
+        found = jobs.list_jobs(url, "--failed", "--all")
+    assert found.lines == 150
+    assert found.memory > 10

@@ -22,6 +22,7 @@ from local.packaging.artifact import build, find_python
 from tests import processes
 from tests.deploy.translated import TEMPLATE
 from tests.runtime.emulator import LambdaRuntime, runtime_client
+from tools.bench import jobs
 from tools.bench.cost import batch_of, cost
 from tools.bench.workload import Workload, make_event
 
@@ -416,6 +417,27 @@ def default(parameter: str) -> int:
     return int(TEMPLATE["Parameters"][parameter]["Default"])
 
 
+def operators_jobs(stage: Stage) -> None:
+    """List an operator's jobs: those that failed, which all have to be read for; and the newest few."""
+    with jobs.bucket(jobs.OBJECTS, jobs.LATENCY) as url:
+        failed, few = jobs.list_jobs(url, "--failed", "--all"), jobs.list_jobs(url)
+    assert (failed.lines, few.lines) == (jobs.OBJECTS // 10, 50)
+    stage.results["jobs"] = {"failed": asdict(failed), "newest": asdict(few)}
+    stage.report(
+        f"oam-status jobs --failed, {jobs.OBJECTS:,} objects, {jobs.LATENCY} ms a GET",
+        f"{failed.seconds:.1f} s",
+        f"<= {jobs.LONGEST} s",
+        reached=failed.seconds <= jobs.LONGEST,
+    )
+    over = failed.memory - few.memory
+    stage.report(
+        "... its peak memory over that of the newest 50, which alone are read",
+        f"{over:.0f} MB ({failed.memory:.0f} MB; the 50 in {few.seconds:.1f} s)",
+        "<= 40 MB",
+        reached=over <= 40,
+    )
+
+
 def plot(results: dict[str, Any], path: Path) -> None:
     """Draw latency and cost against batch size."""
     import matplotlib as mpl  # noqa: PLC0415 (slow, and for this alone)
@@ -479,6 +501,7 @@ def main() -> int:
         "memory": memory,
         "cold": lambda stage: cold_start(stage, arguments.repeats, scratch),
         "sizes": lambda stage: memory_sizes(stage, arguments.repeats),
+        "jobs": operators_jobs,
         "cost": lambda stage: costs(stage, arguments.memory, arguments.repeats),
     }
     parser = argparse.ArgumentParser(prog="python -m tools.bench", description=__doc__)

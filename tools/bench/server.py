@@ -27,7 +27,13 @@ class World:
         self.requests: Counter[str] = Counter()
         self.latency = {GET: 0.0, PUT: 0.0, POST: 0.0}  # seconds
 
-    def s3(self, method: str, path: str, headers: dict[bytes, bytes], body: bytes) -> Answer:
+    def received(self, method: str) -> float:
+        """Count a request; give the seconds that its answer takes."""
+        self.requests[method] += 1
+        return self.latency[method]
+
+    def s3(self, method: str, target: str, headers: dict[bytes, bytes], body: bytes) -> Answer:
+        path = target.partition("?")[0]
         known = self.objects.get(path)
         if method == GET:
             if known is None:
@@ -55,8 +61,12 @@ class World:
 class Connection(asyncio.Protocol):
     """One client's connection; one request at a time, as HTTP/1.1 clients do it."""
 
-    def __init__(self, world: World, answer: Callable[..., Answer]) -> None:
-        self._world, self._answer, self._buffer = world, answer, b""
+    def __init__(self, answer: Callable[..., Answer], received: Callable[[str], float]) -> None:
+        """Answer requests by a function of method, target, headers and body.
+
+        `received` is called with the method, and gives the seconds that the answer takes.
+        """
+        self._answer, self._received, self._buffer = answer, received, b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -79,18 +89,15 @@ class Connection(asyncio.Protocol):
             if len(rest) < length:
                 return
             body, self._buffer = rest[:length], rest[length:]
-            method, path, _ = lines[0].decode().split(" ")
-            self._world.requests[method] += 1
-            delay = self._world.latency[method]
+            method, target, _ = lines[0].decode().split(" ")
+            delay = self._received(method)
             if delay:
-                asyncio.get_running_loop().call_later(
-                    delay, self._reply, method, path.partition("?")[0], headers, body
-                )
+                asyncio.get_running_loop().call_later(delay, self._reply, method, target, headers, body)
             else:
-                self._reply(method, path.partition("?")[0], headers, body)
+                self._reply(method, target, headers, body)
 
-    def _reply(self, method: str, path: str, headers: dict[bytes, bytes], body: bytes) -> None:
-        status, more, answer = self._answer(method, path, headers, body)
+    def _reply(self, method: str, target: str, headers: dict[bytes, bytes], body: bytes) -> None:
+        status, more, answer = self._answer(method, target, headers, body)
         self._transport.write(
             b"HTTP/1.1 %d X\r\n%sContent-Length: %d\r\n\r\n%s" % (status, more, len(answer), answer)
         )
@@ -101,7 +108,9 @@ async def serve() -> None:
     world, loop = World(), asyncio.get_running_loop()
     urls = {}
     for name, answer in (("s3", world.s3), ("catalog", world.catalog)):
-        server = await loop.create_server(partial(Connection, world, answer), "127.0.0.1", 0, backlog=512)
+        server = await loop.create_server(
+            partial(Connection, answer, world.received), "127.0.0.1", 0, backlog=512
+        )
         urls[name] = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     print(json.dumps(urls), flush=True)
     reader = asyncio.StreamReader()
