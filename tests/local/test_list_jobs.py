@@ -6,7 +6,6 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -15,14 +14,12 @@ import pytest
 
 from handler.job_status import JobStatus, fold
 from handler.status_object import to_json
-from local.cli.rows import Kind, Wanted
-from local.cli.target import Target
-from local.cli.watch_jobs import JobWatch
 from tests import processes
 from tests.conftest import Aws
 from tests.factories import event
-from tests.integration.fault_proxy import Fault, FaultProxy
+from tests.integration.fault_proxy import FaultProxy
 from tests.local.tools import NAMED, at_a_terminal, program, tool
+from tools.bench.jobs import bucket
 
 
 def content(stage: str, status: str, catalog: dict[str, Any] | None = None) -> bytes:
@@ -115,17 +112,16 @@ def test_what_the_listing_rules_out_is_not_asked_for(aws: Aws, variables: dict[s
     assert (silent.returncode, silent.stdout) == (0, "0 stuck, of 5 objects.\n")
 
 
-def test_more_objects_than_are_read_at_once_are_all_listed_and_nothing_else_is_said(aws: Aws) -> None:
-    # GIVEN many
-    for number in range(90):
-        aws.put(f"status/job-{number:02d}-status.json", content("chunk", "STARTED"))
-    done = tool("jobs", "--all", "--json", **named(aws))
+def test_more_objects_than_are_read_at_once_are_all_listed_and_nothing_else_is_said() -> None:
+    # GIVEN many, in a store that keeps connections open
+    with bucket(200, latency=5) as url:
+        variables = NAMED | {"AWS_ENDPOINT_URL": url, "OAM_STATUS_BUCKET": "bench"}
+        done = tool("jobs", "--all", "--json", **variables)
     assert sorted(json.loads(line)["jobId"] for line in done.stdout.splitlines()) == [
-        f"job-{number:02d}" for number in range(90)
+        f"job-{number:06d}" for number in range(200)
     ]
     # AND no library complains of too few connections
-    assert done.stderr.startswith("Stack: ")
-    assert len(done.stderr.splitlines()) == 3
+    assert [line.split()[0] for line in done.stderr.splitlines()] == ["Stack:", "bucket", "at"]
 
 
 def test_a_bucket_without_status_objects_is_said_to_be_so(aws: Aws) -> None:
@@ -202,72 +198,3 @@ def test_ctrl_c_ends_it_at_once_though_s3_does_not_answer(aws: Aws, variables: d
     assert (out, process.returncode) == ("", 1)
     assert said.splitlines()[3:] == ["", "Aborted!"]
     assert took < 10
-
-
-# --watch
-
-
-class Pauses:
-    """Stands for the time between two looks: each time does the next thing, and in the end it is Ctrl-C."""
-
-    def __init__(self, *things: Callable[[], object]) -> None:
-        self._things: Iterator[Callable[[], object]] = iter(things)
-
-    def __call__(self, seconds: float) -> None:
-        for thing in self._things:
-            thing()
-            return
-        raise KeyboardInterrupt
-
-
-def target(aws: Aws) -> Target:
-    return Target(
-        is_embedded=False,
-        url="",
-        queue_url="",
-        bucket=aws.bucket,
-        prefix="status",
-        sqs=aws.client("sqs"),
-        s3=aws.s3,
-        description="",
-    )
-
-
-def failed(now: float) -> Wanted:
-    return Wanted(now, Kind.FAILED)
-
-
-def test_a_watch_in_a_pipe_is_a_line_for_each_change_until_ctrl_c(
-    aws: Aws, variables: dict[str, str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    # GIVEN a job that fails between two looks
-    pauses = Pauses(lambda: None, lambda: aws.put("status/a-started-status.json", content("chunk", "FAILED")))
-    # WHEN the failed ones are watched
-    JobWatch(target(aws), failed, 50, as_json=True, sleep=pauses).run()
-    # THEN each is told once
-    told = [json.loads(line)["jobId"] for line in capsys.readouterr().out.splitlines()]
-    assert sorted(told[:2]) == ["b-failed", "e-foreign"]
-    assert told[2:] == ["a-started"]
-
-
-def test_a_watch_on_a_terminal_outlives_an_outage_and_gives_the_screen_back(
-    aws: Aws, variables: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # GIVEN a terminal, and a bucket that is gone after the first look and comes back
-    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "80", "LINES": "7"}.items():
-        monkeypatch.setenv(name, value)
-    with FaultProxy(aws.url) as proxy:
-        fault = Fault("GET", answer=(403, "AccessDenied"))
-        pauses = Pauses(lambda: proxy.faults.append(fault), lambda: None)
-        s3 = aws.client("s3", proxy.url)
-        # WHEN it is watched
-        JobWatch(replace(target(aws), s3=s3), Wanted, 50, as_json=False, sleep=pauses).run()
-    # THEN the outage is said, and the list comes back
-    shown = capsys.readouterr().out
-    first, outage, again = re.split(r"(?=Reading the bucket failed)|(?<=every 5 seconds\.)", shown)
-    assert "AccessDenied" in outage
-    for screen in (first, again):
-        assert "SUCCESS" in screen
-        # (There is room for it, though not for all jobs.)
-        assert "5 objects." in screen
-    assert shown.endswith(("\x1b[?25h\x1b[?1049l", "\x1b[?1049l\x1b[?25h"))
