@@ -1,21 +1,28 @@
 """Status objects as the tools list and read them: a foreign object hides nothing, and is said to be one."""
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 
+import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from handler.job_status import JobStatus, fold
 from handler.status_object import to_json
 from handler.status_store import MAX_STORED_BYTES
-from local.cli.job_reader import AHEAD, JobReader
+from local.cli.configuration import _named
+from local.cli.deployed import CONFIG
+from local.cli.job_reader import AHEAD, READS, JobReader
 from local.cli.jobs import Found, Listed, find_job, find_jobs, list_jobs, read_jobs
+from local.cli.target import Part
+from local.stack.embedded import s3_client
 from tests.conftest import Aws
 from tests.factories import event
 from tests.integration.fault_proxy import FaultProxy
+from tests.local.tools import NAMED
 
 GOOD = to_json("good", fold(JobStatus(), [event("chunk", "STARTED")]))
 
@@ -179,3 +186,12 @@ def test_what_is_remembered_is_read_again_only_if_it_has_changed(aws: Aws) -> No
     # THEN only that one is asked for
     assert [row.status for row in rows] == ["STARTED", "FAILED"]
     assert proxy.requests[before + 1 :] == [("GET", f"/{aws.bucket}/status/other-status.json")]
+
+
+def test_each_read_has_a_connection_that_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    # (One that finds no room in the pool is closed after each request, and the next costs a TLS handshake.)
+    for name, value in NAMED.items():
+        monkeypatch.setenv(name, value)
+    named = _named(Part.BUCKET, os.environ | {"OAM_STATUS_BUCKET": "b"}).s3
+    for s3 in (named, s3_client("http://127.0.0.1:9"), boto3.client("s3", config=CONFIG)):
+        assert s3.meta.config.max_pool_connections >= READS  # type: ignore[attr-defined]
