@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.cli.dead_letters import DeadLetter, read_dead_letters
 from local.cli.jobs import find_job, read_jobs
+from local.cli.text import printable
 from local.cli.timeline import timeline
 from local.demo.scenario import SCENARIO, Job, Scenario
 from local.demo.screen import Screen
@@ -32,6 +33,14 @@ MAX_RECEIVE_COUNT = 3
 FUNCTION_TIMEOUT = 30
 LONGEST_DRAIN = 60
 PAUSE = 0.35  # between two batches on a terminal, for people to see what happens
+
+# The demo's stack is gone when it ends.
+NEXT = {
+    "make start": "a stack that stays; then, elsewhere:",
+    "make send EVENT=events/full-job.json": "a job's messages for it",
+    "make show JOB=test-job": "what became of them",
+    ".venv/bin/oam-status doctor": "whether all is as it must be",
+}
 
 _JUST_APART = 0.002  # seconds between two sends: SentTimestamp counts milliseconds, and is the only clock
 
@@ -60,7 +69,7 @@ def main(scenario: Scenario = SCENARIO) -> int:
         arguments.log.parent.mkdir(parents=True, exist_ok=True)
         # The function writes its log to stdout, as in Lambda. It is imported when that is a file already.
         with arguments.log.open("w", encoding="utf-8") as log, redirect_stdout(log):
-            screen.say(f"The function's log: {arguments.log}")
+            screen.say_all(f"The function's log: {arguments.log}")
             return _run(scenario, random.Random(arguments.seed), screen)  # noqa: S311 (no secret)
     except (DemoError, OSError, BotoCoreError, ClientError) as error:
         print(f"The demo failed: {error}", file=sys.stderr)
@@ -95,9 +104,12 @@ def _run(scenario: Scenario, rng: random.Random, screen: Screen) -> int:
         for job in scenario.jobs:
             _show_timeline(job, jobs.get(job.job_id, {}), screen)
         _show_dead_letters(dead_letters, screen)
-        screen.say("\nThe catalog holds", "bold")
+        screen.say()
+        screen.say("The catalog holds", "bold")
         for uri, images in stack.catalog.entries.items():
-            screen.say(f"    {uri}  {', '.join(images)}")
+            screen.say_all(f"    {uri}")
+            for image in images:
+                screen.say_all(f"        {image}")
 
         verdicts = [judge_job(job, sent[job.job_id], jobs.get(job.job_id)) for job in scenario.jobs]
         verdicts.append(judge_strangers(scenario.jobs, jobs))
@@ -193,32 +205,39 @@ def _report(name: str, delivery: Delivery, batch: Sequence[Record], stack: Stack
 
 
 def _show_timeline(job: Job, status: Mapping[str, Any], screen: Screen) -> None:
-    screen.say(f"\n{job.job_id}: {job.story}", "bold")
+    screen.say()
+    screen.say_all(f"{job.job_id}: {job.story}", "bold")
     for entry in timeline(status):
         step = f"{entry.stage:<6} {entry.status:<8}"
         screen.say(f"    {entry.time}  attempt {entry.attempt}  {step}  {entry.detail}".rstrip())
 
 
 def _show_dead_letters(dead_letters: Sequence[DeadLetter], screen: Screen) -> None:
-    screen.say("\nDead letters", "bold")
+    screen.say()
+    screen.say("Dead letters", "bold")
     for letter in dead_letters:
-        body = letter.body if len(letter.body) <= 100 else letter.body[:99] + "…"
-        screen.say(f"    {letter.message_id}  {body}")
-        screen.say(f"        {letter.reason}", "red")
+        screen.say(f"    {letter.message_id}  {printable(letter.body)}")
+        screen.say_all(f"        {letter.reason}", "red")
 
 
 def _conclude(verdicts: Sequence[Verdict], seconds: float, screen: Screen) -> int:
-    screen.say("\nVerdict", "bold")
+    screen.say()
+    screen.say("Verdict", "bold")
     for verdict in verdicts:
         word, style = ("WRONG", "red") if verdict.differences else ("ok   ", "green")
         screen.say(f"    {word}  {verdict.subject:<18} {verdict.expected}", style)
         for difference in verdict.differences:
-            screen.say(f"           {difference}")
+            screen.say_all(f"           {difference}")
     wrong = sum(1 for verdict in verdicts if verdict.differences)
+    screen.say()
     if wrong:
-        screen.say(f"\n{wrong} of {len(verdicts)} did not end as they must ({seconds:.1f} s).", "bold red")
+        screen.say(f"{wrong} of {len(verdicts)} did not end as they must ({seconds:.1f} s).", "bold red")
         return 1
-    screen.say(f"\nEverything ended as its messages say ({seconds:.1f} s).", "bold green")
+    screen.say(f"Everything ended as its messages say ({seconds:.1f} s).", "bold green")
+    screen.say()
+    screen.say("What to try next", "bold")
+    for command, what in NEXT.items():
+        screen.say_all(f"    {command:<38} {what}")
     return 0
 
 

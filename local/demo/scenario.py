@@ -39,10 +39,10 @@ class Expected:
     """What a job must have come to.
 
     Attributes:
-        stage: of its status object.
-        status: likewise.
-        attempt: likewise.
-        error: likewise; None for none.
+        stage: the status object's.
+        status: the status object's.
+        attempt: the status object's.
+        error: the status object's; None for none.
         registration: what the catalog must hold; None for nothing.
     """
 
@@ -195,7 +195,7 @@ def _mosaic_restarted() -> Job:
     job_id = "mosaic-restarted"
     return Job(
         job_id,
-        "mosaic failed and was restarted by YARN; still at it",
+        "mosaic failed and was restarted by YARN; still at work",
         (
             message(job_id, "chunk", "STARTED"),
             message(job_id, "chunk", "FINISHED"),

@@ -6,6 +6,7 @@ from typing import Any, TextIO
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -31,8 +32,19 @@ class Screen:
         self._news = ""
 
     def say(self, text: str = "", style: str = "") -> None:
-        """Write a line that stays; `style` is rich's, for terminals."""
-        self._console.print(Text(text, style), soft_wrap=True)
+        """Write a line that stays, on a terminal cut at its width; `style` is rich's, for terminals."""
+        if self._console.is_terminal:
+            self._console.print(Text(text, style), no_wrap=True, overflow="ellipsis")
+        else:
+            self._console.print(Text(text, style), soft_wrap=True)
+
+    def say_all(self, text: str, style: str = "") -> None:
+        """Write a line that stays, of which nothing is cut: on a terminal the rest has its indentation."""
+        indentation = len(text) - len(text.lstrip(" "))
+        if self._console.is_terminal and self._console.width > indentation:
+            self._console.print(Padding(Text(text.lstrip(" "), style), (0, 0, 0, indentation), expand=False))
+        else:
+            self._console.print(Text(text, style), soft_wrap=True)
 
     @contextmanager
     def table(self) -> Iterator[None]:
