@@ -108,7 +108,7 @@ def check_dead_letter_queue(sqs: "SQSClient", queue_url: str) -> Finding:
         return _unreachable(error)
     letters = held.visible + held.in_flight
     look = "; `oam-status dead-letters` shows them" if letters else ""
-    return ok(f"{url.rpartition('/')[2]} holds {letters} messages{look}")
+    return ok(f"{url.rpartition('/')[2]} holds {letters} message{'' if letters == 1 else 's'}{look}")
 
 
 def check_bucket(s3: "S3Client", bucket: str, prefix: str) -> Finding:

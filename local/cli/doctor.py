@@ -1,17 +1,14 @@
 """`oam-status doctor`: whether all that the function needs is there, and works as it must."""
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any
 
 import click
 from botocore.exceptions import EndpointConnectionError
-from rich import box
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -24,31 +21,34 @@ from local.cli.configuration import find_stack
 from local.cli.console import console, print_json
 from local.cli.findings import Finding, Result, not_asked, wrong
 from local.cli.options import json_option, stack_options
+from local.cli.progress import progress_bar
 from local.cli.target import Part, Target
 
 LONGEST = 60.0  # seconds for all checks, which run at the same time; no call of AWS takes over five
 
 _STYLES = {Result.OK: "green", Result.WRONG: "bold red", Result.NOT_ASKED: "dim"}
 
+_EXAMPLE = """\b
+Examples:
+  oam-status doctor
+  oam-status doctor --stack oam-status-production
+"""
+
 Check = Callable[[], Finding]
 
 
-@click.command()
+@click.command(epilog=_EXAMPLE)
 @stack_options
 @json_option
 @click.pass_context
 def doctor(context: click.Context, port: int, stack: str | None, *, as_json: bool) -> None:
-    r"""Check settings, AWS, the S3 store and the catalog.
+    """Check settings, AWS, the S3 store and the catalog.
 
     Before the first deployment, and at 3 a.m. Nothing that anyone else reads
     is changed: an object of its own is written to the bucket and removed, and
     the catalog gets a POST without a notification, and with a wrong token.
 
     Exit code 1 when anything is wrong. --json prints one document.
-
-    \b
-    Example:
-      oam-status doctor --stack oam-status-production
     """
     target = find_stack(Part(0), port, stack)
     if target.is_embedded:
@@ -99,29 +99,36 @@ def checks_of(target: Target) -> dict[str, Check]:
 
 
 def run_checks(
-    to_run: Mapping[str, Check], seconds: float, after_each: Callable[[], object]
+    to_run: Mapping[str, Check], seconds: float, after_each: Callable[[int], object]
 ) -> dict[str, Finding]:
     """Run checks at the same time, each in a thread that is not waited for beyond the time.
 
     Args:
         to_run: the checks by their names.
         seconds: how long all of them may take.
-        after_each: called whenever one is over.
+        after_each: told how many are over, whenever that is one more.
 
     Returns:
         What each found.
+
+    Raises:
+        KeyboardInterrupt: on Ctrl-C, after what the checks have in hand: it may have to be removed again.
     """
     end = time.monotonic() + seconds
     running: dict[str, Future[Finding]] = {name: Future() for name in to_run}
     for name, future in running.items():
         threading.Thread(target=_run, args=(to_run[name], future), name=name, daemon=True).start()
     findings = {}
-    for name, future in running.items():
-        try:
-            findings[name] = future.result(max(0.0, end - time.monotonic()))
-        except TimeoutError:
-            findings[name] = wrong(f"not done after {seconds:g} s", "Find out why it takes so long.")
-        after_each()
+    try:
+        for name, future in running.items():
+            try:
+                findings[name] = future.result(max(0.0, end - time.monotonic()))
+            except TimeoutError:
+                findings[name] = wrong(f"not done after {seconds:g} s", "Find out why it takes so long.")
+            after_each(len(findings))
+    except KeyboardInterrupt:
+        wait(running.values(), max(0.0, end - time.monotonic()))
+        raise
     return findings
 
 
@@ -134,10 +141,8 @@ def _run(check: Check, future: "Future[Finding]") -> None:
 
 
 def _run_with_progress(to_run: Mapping[str, Check]) -> dict[str, Finding]:
-    errors = console(sys.stderr)
-    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
-        task = progress.add_task("Checking", total=len(to_run))
-        return run_checks(to_run, LONGEST, lambda: progress.advance(task))
+    with progress_bar("Checking", len(to_run)) as bar:
+        return run_checks(to_run, LONGEST, lambda done: bar.show(done, len(to_run)))
 
 
 def _batching_window(target: Target) -> int | None:
@@ -163,7 +168,7 @@ def _document(target: Target, findings: Mapping[str, Finding], *, is_well: bool)
 
 
 def _table(findings: Mapping[str, Finding]) -> Table:
-    table = Table("check", "result", "found, and what to do", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table("check", "result", "found, and what to do", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name, finding in findings.items():
         text = Text(finding.found, overflow="fold")
         if finding.todo:

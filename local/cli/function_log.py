@@ -5,7 +5,11 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from local.cli.text import printable
 
@@ -76,6 +80,40 @@ def _return(entry: Mapping[str, Any]) -> str:
     when = f"in {entry['retry_in']} s" if "retry_in" in entry else "after the queue's visibility timeout"
     count = entry.get("receive_count", 1)
     return f"back {when}" + (f", received {count} times so far" if count > 1 else "")
+
+
+def show_raw(stdout: TextIO, line: str) -> None:
+    """Write a line as it is."""
+    print(line, file=stdout, flush=True)
+
+
+def show_news(stdout: TextIO, lines: Console, line: str) -> None:
+    """Write what a line says, if it says something; on a terminal a long text goes on below its beginning.
+
+    Args:
+        stdout: where it is written.
+        lines: lays it out, and knows whether that is a terminal.
+        line: of the function's log.
+    """
+    news = news_in(line)
+    if news is None:
+        return
+    with lines.capture() as capture:  # rich ends the process when there is no reader
+        if lines.is_terminal:
+            lines.print(_row(news))
+        else:
+            lines.print(Text(str(news)), soft_wrap=True)
+    stdout.write(capture.get())
+    stdout.flush()
+
+
+def _row(news: News) -> Table:
+    row = Table.grid(padding=(0, 2, 0, 0))
+    row.add_column(no_wrap=True)
+    row.add_column(min_width=18, max_width=40, overflow="fold")
+    row.add_column(overflow="fold")
+    row.add_row(news.time, Text(news.job), Text(news.text, news.style))
+    return row
 
 
 class FunctionLog(io.TextIOBase):

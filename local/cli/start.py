@@ -5,27 +5,25 @@ each message goes to stdout, as the function's log says it: in lines for people,
 this program itself has to say goes to stderr.
 """
 
-import functools
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from types import FrameType
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import click
 from botocore.exceptions import BotoCoreError, ClientError
-from rich.console import Console
-from rich.text import Text
 
 from local.cli.clients import quick_client
 from local.cli.conditional_writes import check_conditional_writes
 from local.cli.configuration import endpoint_url, find_stack
 from local.cli.console import console
 from local.cli.findings import Result
-from local.cli.function_log import FunctionLog, news_in
+from local.cli.function_log import FunctionLog, show_news, show_raw
 from local.cli.options import PORTS
 from local.cli.target import ConfigurationError, Part, Target
 from local.stack.aws_server import HOST
@@ -98,10 +96,7 @@ def start(context: click.Context, port: int, host: str, *, as_json: bool) -> Non
     ending = _Ending()
     target = find_stack(Part.QUEUE | Part.BUCKET | Part.FUNCTION, port)
     stdout = sys.stdout  # the log takes its place
-    show = (
-        functools.partial(_show_raw, stdout) if as_json else functools.partial(_show_news, console(), stdout)
-    )
-    log = FunctionLog(show)
+    log = FunctionLog(partial(show_raw, stdout) if as_json else partial(show_news, stdout, console()))
     code = 0
     if target.is_embedded:
         code = _run_embedded(port, host, ending, log)
@@ -206,18 +201,6 @@ def _report(delivery: Delivery) -> None:
         _say(f"{delivery.error}\nAll {len(delivery.failed)} messages of the batch come back.")
     for message_id, reason in delivery.undeleted.items():
         _say(f"SQS did not delete {message_id}: {reason}")
-
-
-def _show_raw(stdout: TextIO, line: str) -> None:
-    print(line, file=stdout, flush=True)
-
-
-def _show_news(lines: Console, stdout: TextIO, line: str) -> None:
-    if news := news_in(line):
-        with lines.capture() as capture:  # rich ends the process when nobody reads
-            lines.print(Text(str(news), news.style), soft_wrap=True)
-        stdout.write(capture.get())
-        stdout.flush()
 
 
 def _say(text: str) -> None:

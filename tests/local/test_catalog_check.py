@@ -1,9 +1,17 @@
 """What the catalog's answer to a wrong token says of it."""
 
 import socket
+import ssl
 import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import NameOID
 
 from local.cli.catalog_check import check_catalog, judge
 from local.cli.findings import Result
@@ -69,6 +77,47 @@ def test_each_other_answer_says_what_it_means(answer: Answer, said: str, todo: s
     assert said in found.found
     assert todo in found.todo
     assert len(catalog.requests) == 1
+
+
+def test_a_password_of_the_users_netrc_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN a .netrc with a password for the catalog's host
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+
+    # WHEN the catalog is asked
+    with ScriptedCatalog() as catalog:
+        check_catalog(catalog.url)
+
+    # THEN it got the wrong token all the same
+    assert catalog.requests[0].headers["Authorization"].startswith("Bearer ")
+
+
+def test_a_certificate_that_is_not_trusted_is_told(tmp_path: Path) -> None:
+    # GIVEN a catalog over TLS with a certificate of its own making
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (tmp_path / "both.pem").write_bytes(secret + certificate.public_bytes(pem))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "both.pem")
+    with ScriptedCatalog() as catalog:
+        catalog.server.socket = context.wrap_socket(catalog.server.socket, server_side=True)
+
+        # WHEN it is asked
+        found = check_catalog(catalog.url.replace("http://", "https://"))
+
+    # THEN it is said so, and nothing was sent
+    assert found.result is Result.WRONG
+    assert found.found.endswith("the certificate of 127.0.0.1 is not accepted")
+    assert catalog.requests == []
 
 
 def test_a_missing_tms_is_told_apart_from_a_refused_token() -> None:

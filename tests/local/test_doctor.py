@@ -126,7 +126,7 @@ def test_a_queue_without_a_dead_letter_queue_is_wrong_and_dead_letters_are_count
     assert checks.check_dead_letter_queue(sqs, without).result is Result.WRONG
     assert checks.check_dead_letter_queue(sqs, url).found.endswith("-dead holds 0 messages")
     sqs.send_message(QueueUrl=f"{url}-dead", MessageBody="x")
-    assert "holds 1 messages; `oam-status dead-letters`" in checks.check_dead_letter_queue(sqs, url).found
+    assert "holds 1 message; `oam-status dead-letters`" in checks.check_dead_letter_queue(sqs, url).found
 
 
 @pytest.mark.parametrize(
@@ -203,17 +203,35 @@ def test_a_check_that_hangs_or_raises_leaves_the_others_alone() -> None:
         return ok("late")
 
     # WHEN they run
-    began, over = time.monotonic(), []
-    found = run_checks(
-        {"hangs": hangs, "raises": raises, "good": lambda: ok("good")}, 0.2, lambda: over.append(1)
-    )
+    began, over = time.monotonic(), list[int]()
+    found = run_checks({"hangs": hangs, "raises": raises, "good": lambda: ok("good")}, 0.2, over.append)
 
     # THEN each says what it found, in time
     assert time.monotonic() - began < 2
     assert found["hangs"].found == "not done after 0.2 s"
     assert (found["raises"].result, found["raises"].found) == (Result.WRONG, "ZeroDivisionError: zero")
     assert found["good"] == ok("good")
-    assert len(over) == 3
+    assert over == [1, 2, 3]
+
+
+def test_ctrl_c_waits_for_what_is_in_hand() -> None:
+    # GIVEN a check that has to remove something in the end, and Ctrl-C meanwhile
+    removed = []
+
+    def removes() -> Finding:
+        time.sleep(0.2)
+        removed.append("its object")
+        return ok("removed")
+
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    # WHEN they run
+    with pytest.raises(KeyboardInterrupt):
+        run_checks({"quick": lambda: ok("quick"), "removes": removes}, 5, interrupt)
+
+    # THEN it was waited for
+    assert removed == ["its object"]
 
 
 @pytest.fixture

@@ -1,10 +1,13 @@
 """The function's log for people: lines that the function really wrote."""
 
+import io
 import json
+import re
 
 import pytest
+from rich.console import Console
 
-from local.cli.function_log import FunctionLog, News, news_in
+from local.cli.function_log import FunctionLog, News, news_in, show_news
 from tests.factories import body, record
 from tests.integration.scripted_catalog import Answer
 from tests.integration.test_app import Function, catalog, function  # noqa: F401 (fixtures)
@@ -94,6 +97,25 @@ def test_a_line_for_people_has_no_control_characters_and_any_other_message_stand
     found = news_in(json.dumps(entry | {"timestamp": "2026-01-02T03:04:05.678+00:00"}))
     assert found == News("03:04:05", "-", "Catalog is down: a\\x1b[2Jb", "yellow")
     assert str(found) == "03:04:05  -                   Catalog is down: a\\x1b[2Jb"
+
+
+def test_a_long_line_goes_on_below_its_text_on_a_terminal_and_is_whole_in_a_pipe() -> None:
+    # GIVEN a line with a long reason
+    reason = "a reason that goes on and on and on and on"
+    entry = {"message": "Message refused", "job_id": "a-job", "reason": reason, "level": "WARNING"}
+    line = json.dumps(entry | {"timestamp": "2026-01-02T03:04:05.678+00:00"})
+    terminal, pipe = io.StringIO(), io.StringIO()
+
+    # WHEN it is shown on a terminal of 60 columns, and in a pipe
+    show_news(terminal, Console(width=60, force_terminal=True, no_color=True), line)
+    show_news(pipe, Console(file=pipe), line)
+
+    # THEN the one is laid out, and the other is a line
+    first, *rest = re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()).splitlines()
+    assert first.startswith("03:04:05  a-job               refused: a reason")
+    assert rest
+    assert all(part.startswith(" " * 30) and len(part) <= 60 for part in rest)
+    assert pipe.getvalue() == (f"03:04:05  a-job               refused: {reason}; it becomes a dead letter\n")
 
 
 def test_lines_are_handed_on_whole_and_a_reader_that_went_away_is_no_error() -> None:
