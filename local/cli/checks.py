@@ -1,6 +1,6 @@
 """The checks of `oam-status doctor` that ask AWS, or nothing at all; each stands for itself."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, HTTPClientError
@@ -13,6 +13,7 @@ from local.cli.queues import NoQueue, attributes, count, find_dead_letter_queue
 from local.stack.embedded import FUNCTION_TIMEOUT, VISIBILITY_PER_TIMEOUT
 
 if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
@@ -63,33 +64,49 @@ def check_credentials(sts: "STSClient") -> Finding:
         return wrong(str(error), "Log in, or set AWS's variables or profile; sample.env names them.")
 
 
-def check_queue(sqs: "SQSClient", queue_url: str, timeout: int | None, window: int | None) -> Finding:
+def check_queue(
+    sqs: "SQSClient", queue_url: str, timeout: int | None, window_of: Callable[[str], int | None]
+) -> Finding:
     """Look at the queue and its visibility timeout.
 
     Args:
         sqs: the queue's client.
         queue_url: the queue.
         timeout: the function's, in seconds; None where it is not known.
-        window: in which Lambda gathers a batch, in seconds; None where it is not known.
+        window_of: returns the seconds in which Lambda gathers a batch of the queue with an ARN; None where
+            that is not known.
     """
     if not queue_url:
         return _NO_QUEUE_URL
     try:
-        visibility = count(sqs, queue_url).visibility_timeout
+        found = attributes(sqs, queue_url, "QueueArn", "VisibilityTimeout")
     except (BotoCoreError, ClientError) as error:
         return _unreachable(error)
+    visibility, window = int(found["VisibilityTimeout"]), window_of(found["QueueArn"])
     least = VISIBILITY_PER_TIMEOUT * (timeout or FUNCTION_TIMEOUT) + (window or 0)
-    sum_ = f"{VISIBILITY_PER_TIMEOUT} x {timeout or FUNCTION_TIMEOUT} s" + (
-        f" + {window} s of batching" if window else ""
-    )
-    whose = "the function's timeout" if timeout else "the template's default timeout"
+    wanted = f"{VISIBILITY_PER_TIMEOUT} x {timeout or FUNCTION_TIMEOUT} s"
+    wanted += f" + {window} s of batching" if window else ""
+    wanted += " (the function's timeout" if timeout else " (the template's default timeout"
+    wanted += "; the batching window is not known)" if timeout and window is None else ")"
     if visibility >= least:
-        return ok(f"its visibility timeout of {visibility} s is at least {sum_} ({whose})")
+        return ok(f"its visibility timeout of {visibility} s is at least {wanted}")
     return wrong(
-        f"its visibility timeout of {visibility} s is less than {sum_} ({whose}):"
+        f"its visibility timeout of {visibility} s is less than {wanted}:"
         " messages come back while a batch is at work",
         f"Set it to {least} s or more: aws sqs set-queue-attributes.",
     )
+
+
+def batching_window(function: "LambdaClient", queue_arn: str) -> int | None:
+    """Return the longest batching window of a queue's mappings, in seconds.
+
+    None if there is no mapping, or who asks may not see it.
+    """
+    try:
+        found = function.list_event_source_mappings(EventSourceArn=queue_arn)["EventSourceMappings"]
+    except (BotoCoreError, ClientError):
+        return None
+    return max((mapping.get("MaximumBatchingWindowInSeconds", 0) for mapping in found), default=None)
 
 
 def check_dead_letter_queue(sqs: "SQSClient", queue_url: str) -> Finding:
@@ -170,11 +187,6 @@ def _check_secret(secrets: "SecretsManagerClient", arn: str) -> Finding:
 def is_mocked(variables: Mapping[str, str]) -> bool:
     """Return whether the function is to send nothing to the catalog."""
     return variables.get("MOCK_OAM_API", "").strip().lower() == "true"
-
-
-def queue_arn(sqs: "SQSClient", queue_url: str) -> str:
-    """Return a queue's ARN."""
-    return attributes(sqs, queue_url, "QueueArn")["QueueArn"]
 
 
 def _unreachable(error: BotoCoreError | ClientError) -> Finding:

@@ -22,6 +22,7 @@ from local.cli.console import console, print_json
 from local.cli.findings import Finding, Result, not_asked, wrong
 from local.cli.options import json_option, stack_options
 from local.cli.progress import progress_bar
+from local.cli.queues import count
 from local.cli.target import Part, Target
 
 LONGEST = 60.0  # seconds for all checks, which run at the same time; no call of AWS takes over five
@@ -65,7 +66,7 @@ def doctor(context: click.Context, port: int, stack: str | None, *, as_json: boo
 def _check_that_it_runs(target: Target) -> None:
     """Raise ClickException where there is no embedded stack: each check would say no more."""
     try:
-        checks.queue_arn(target.sqs, target.queue_url)
+        count(target.sqs, target.queue_url)
     except EndpointConnectionError as error:
         raise click.ClickException(target.explain(error)) from error
 
@@ -79,6 +80,9 @@ def checks_of(target: Target) -> dict[str, Check]:
     bucket, prefix, queue_url = target.bucket, target.prefix, target.queue_url
     catalog = variables.get("OAM_CATALOG_URL", "").strip() or DEFAULT_CATALOG_URL
 
+    def window_of(queue_arn: str) -> int | None:
+        return checks.batching_window(client("lambda"), queue_arn) if target.function_name else None
+
     def ask_catalog() -> Finding:
         if checks.is_mocked(variables):
             return not_asked("MOCK_OAM_API is true: the function sends it nothing")
@@ -87,9 +91,7 @@ def checks_of(target: Target) -> dict[str, Check]:
     return {
         "settings": lambda: checks.check_settings(variables),
         "credentials": lambda: checks.check_credentials(client("sts")),
-        "queue": lambda: checks.check_queue(
-            client("sqs"), queue_url, target.function_timeout, _batching_window(target)
-        ),
+        "queue": lambda: checks.check_queue(client("sqs"), queue_url, target.function_timeout, window_of),
         "dead-letter queue": lambda: checks.check_dead_letter_queue(client("sqs"), queue_url),
         "bucket": lambda: checks.check_bucket(client("s3"), bucket, prefix),
         "conditional writes": lambda: check_conditional_writes(client("s3"), bucket, prefix),
@@ -143,17 +145,6 @@ def _run(check: Check, future: "Future[Finding]") -> None:
 def _run_with_progress(to_run: Mapping[str, Check]) -> dict[str, Finding]:
     with progress_bar("Checking", len(to_run)) as bar:
         return run_checks(to_run, LONGEST, lambda done: bar.show(done, len(to_run)))
-
-
-def _batching_window(target: Target) -> int | None:
-    """Return the longest batching window of the function's mappings, in seconds; None if none is known."""
-    if not target.function_name:
-        return None
-    arn = checks.queue_arn(quick_client(target, "sqs"), target.queue_url)
-    mappings = quick_client(target, "lambda").list_event_source_mappings(EventSourceArn=arn)[
-        "EventSourceMappings"
-    ]
-    return max((mapping.get("MaximumBatchingWindowInSeconds", 0) for mapping in mappings), default=None)
 
 
 def _document(target: Target, findings: Mapping[str, Finding], *, is_well: bool) -> dict[str, Any]:

@@ -98,11 +98,27 @@ def test_no_credentials_are_wrong() -> None:
 def test_a_visibility_under_six_timeouts_and_the_window_is_wrong(
     aws: Aws, visibility: int, timeout: int | None, window: int | None, result: Result
 ) -> None:
-    found = checks.check_queue(aws.client("sqs"), queue(aws, visibility), timeout, window)
+    found = checks.check_queue(aws.client("sqs"), queue(aws, visibility), timeout, lambda _: window)
     assert found.result is result
     if found.todo:
         least = 6 * (timeout or 60) + (window or 0)
         assert found.todo == f"Set it to {least} s or more: aws sqs set-queue-attributes."
+
+
+def test_a_batching_window_that_may_not_be_seen_is_said_to_be_unknown(aws: Aws) -> None:
+    # GIVEN a Lambda that does not show its mappings
+    with FaultProxy(aws.url) as proxy:
+        proxy.faults.append(Fault("GET", answer=(403, "AccessDeniedException")))
+
+        # WHEN the queue is looked at
+        functions = aws.client("lambda", proxy.url)
+        found = checks.check_queue(
+            aws.client("sqs"), queue(aws), 60, lambda arn: checks.batching_window(functions, arn)
+        )
+
+    # THEN it is judged by the timeout, and the rest is said
+    assert found.result is Result.OK
+    assert found.found.endswith("6 x 60 s (the function's timeout; the batching window is not known)")
 
 
 def test_the_timeout_that_is_taken_where_none_is_known_is_the_templates() -> None:
@@ -112,7 +128,7 @@ def test_the_timeout_that_is_taken_where_none_is_known_is_the_templates() -> Non
 def test_a_queue_that_is_not_there_or_not_named_is_wrong(aws: Aws) -> None:
     sqs, url = aws.client("sqs"), queue(aws)
     to_try: list[Callable[[str], Finding]] = [
-        lambda it: checks.check_queue(sqs, it, None, None),
+        lambda it: checks.check_queue(sqs, it, None, lambda _: None),
         lambda it: checks.check_dead_letter_queue(sqs, it),
     ]
     for check in to_try:
