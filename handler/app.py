@@ -97,11 +97,7 @@ def _processor() -> BatchProcessor:
 # Not the event, whatever POWERTOOLS_LOGGER_LOG_EVENT says: it is the whole batch.
 @logger.inject_lambda_context(log_event=False)
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> "PartialItemFailureResponse":
-    """Publish a batch of the tiler's messages.
-
-    Args:
-        event: an SQS event (https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html).
-        context: knows the time left, and the function's memory.
+    """Publish a batch of the tiler's messages (`event` is an SQS event).
 
     Returns:
         The messages that failed, so that SQS retries those alone
@@ -141,10 +137,6 @@ def _count(report: Report, context: LambdaContext) -> None:
             "function_version": context.function_version,
         }
         with single_metric(
-            Outcome.UNEXPECTED,
-            MetricUnit.Count,
-            unexpected,
-            namespace=NAMESPACE,
-            default_dimensions=dimensions,
+            Outcome.UNEXPECTED, MetricUnit.Count, unexpected, 60, NAMESPACE, default_dimensions=dimensions
         ):
             pass

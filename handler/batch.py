@@ -4,8 +4,9 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from handler.deadline import Deadline, Reserve
@@ -16,36 +17,20 @@ from handler.outcomes import Outcome, OutOfTime, Report, RetryLater
 from handler.publisher import Publisher
 from handler.queue import Queue, backoff
 
-if TYPE_CHECKING:
-    from aws_lambda_powertools import Logger
 
-
+@dataclass(frozen=True, slots=True)
 class BatchProcessor:
-    """Processes batches.
+    """Processes batches."""
 
-    Args:
-        publisher: publishes each job; shared by threads.
-        queue: where the messages come from; None leaves them to its own visibility timeout.
-        workers: how many jobs run concurrently.
-        logger: gets a line for each reason why messages of a job failed.
-    """
-
-    def __init__(self, publisher: Publisher, queue: Queue | None, workers: int, logger: "Logger") -> None:
-        self._publisher = publisher
-        self._queue = queue
-        self._workers = workers
-        self._logger = logger
+    publisher: Publisher
+    queue: Queue | None  # where the messages come from; None leaves them to its own visibility timeout
+    workers: int  # how many jobs run concurrently
+    logger: Logger
 
     def process(self, records: Sequence[SQSRecord], deadline: Deadline) -> Report:
-        """Process a batch's messages; jobs fail independently of each other.
+        """Process a batch's messages, and return what came of them; jobs fail independently of each other.
 
-        Args:
-            records: the batch.
-            deadline: ends the work. What is not done by then is reported as failed; its threads stop at
-                their next step.
-
-        Returns:
-            What came of them.
+        What is not done by the deadline is reported as failed; its threads stop at their next step.
         """
         report = Report()
         jobs = self._group(records, report)
@@ -54,16 +39,16 @@ class BatchProcessor:
         failed = [record for record in records if record.message_id in report.failed]
         if failed:
             retry_in = self._put_back(failed, report, deadline)
-            failures = self._failures(failed, jobs, report, retry_in)
+            failures = _failures(failed, jobs, report, retry_in)
             report.outcomes += [getattr(failure.error, "outcome", Outcome.UNEXPECTED) for failure in failures]
-            log_failures(self._logger, failures)
+            log_failures(self.logger, failures)
         return report
 
     def _group(self, records: Sequence[SQSRecord], report: Report) -> dict[str, list[Event]]:
         """Parse the records; return the events of each job, and add to the report what can't be parsed."""
         jobs: defaultdict[str, list[Event]] = defaultdict(list)
         for record in records:
-            self._logger.debug("Message received", message_id=record.message_id, body=record.get("body"))
+            self.logger.debug("Message received", message_id=record.message_id, body=record.get("body"))
             try:
                 attributes = record.get("attributes") or {}
                 message = parse(record.message_id, attributes.get("SentTimestamp"), record.get("body"))
@@ -76,20 +61,19 @@ class BatchProcessor:
         return jobs
 
     def _run(self, jobs: Mapping[str, list[Event]], deadline: Deadline, report: Report) -> None:
-        pool = ThreadPoolExecutor(min(self._workers, len(jobs)), thread_name_prefix="job")
+        pool = ThreadPoolExecutor(min(self.workers, len(jobs)), thread_name_prefix="job")
         running: dict[Future[Report], str] = {
-            pool.submit(self._publisher.publish, job_id, events, deadline): job_id
+            pool.submit(self.publisher.publish, job_id, events, deadline): job_id
             for job_id, events in jobs.items()
         }
         # Stop waiting early enough to set the visibility timeouts. A job that ends later is repeated, which
         # does no harm.
-        seconds = deadline.remaining() - (Reserve.VISIBILITY if self._queue else 0)
+        seconds = deadline.remaining() - (Reserve.VISIBILITY if self.queue else 0)
         done, _ = wait(running, timeout=max(0.0, seconds))
         pool.shutdown(wait=False, cancel_futures=True)
+        out_of_time = OutOfTime("the invocation's time was up before the job was done")
         for future, job_id in running.items():
-            failure: BaseException | None = OutOfTime("the invocation's time was up before the job was done")
-            if future in done:
-                failure = future.exception()
+            failure = future.exception() if future in done else out_of_time
             if failure is None:
                 report.add(future.result())
             elif isinstance(failure, Exception):
@@ -99,46 +83,46 @@ class BatchProcessor:
 
     def _put_back(self, records: Sequence[SQSRecord], report: Report, deadline: Deadline) -> dict[str, int]:
         """Set when failed messages come back; return the seconds until then, by messageId, where known."""
-        if not self._queue:
+        if not self.queue:
             return {}
         timeouts = {
             str(record.get("receiptHandle")): _visibility_timeout(record, report.failed[record.message_id])
             for record in records
         }
-        changed = self._queue.change_visibility(timeouts, deadline)
+        changed = self.queue.change_visibility(timeouts, deadline)
         return {
             record.message_id: timeouts[receipt]
             for record in records
             if (receipt := str(record.get("receiptHandle"))) in changed
         }
 
-    def _failures(
-        self,
-        records: Sequence[SQSRecord],
-        jobs: Mapping[str, list[Event]],
-        report: Report,
-        retry_in: Mapping[str, int],
-    ) -> list[Failure]:
-        """Return the failures that are worth a line, each message once.
 
-        A message that can never succeed comes back immediately, until it is a dead letter: its first receive
-        says all.
-        """
-        job_ids = {event.message_id: job_id for job_id, events in jobs.items() for event in events}
-        receive_counts: defaultdict[str, list[int]] = defaultdict(list)
-        for record in records:
-            receive_counts[record.message_id].append(_receive_count(record))
-        return [
-            Failure(
-                message_id,
-                job_ids.get(message_id, getattr(error, "job_id", None)),
-                error,
-                max(receive_counts[message_id]),
-                retry_in.get(message_id),
-            )
-            for message_id, error in report.failed.items()
-            if not isinstance(error, InvalidMessage) or 1 in receive_counts[message_id]
-        ]
+def _failures(
+    records: Sequence[SQSRecord],
+    jobs: Mapping[str, list[Event]],
+    report: Report,
+    retry_in: Mapping[str, int],
+) -> list[Failure]:
+    """Return the failures that are worth a line, each message once.
+
+    A message that can never succeed comes back immediately, until it is a dead letter: its first receive
+    says all.
+    """
+    job_ids = {event.message_id: job_id for job_id, events in jobs.items() for event in events}
+    receive_counts: defaultdict[str, list[int]] = defaultdict(list)
+    for record in records:
+        receive_counts[record.message_id].append(_receive_count(record))
+    return [
+        Failure(
+            message_id,
+            job_ids.get(message_id, getattr(error, "job_id", None)),
+            error,
+            max(receive_counts[message_id]),
+            retry_in.get(message_id),
+        )
+        for message_id, error in report.failed.items()
+        if not isinstance(error, InvalidMessage) or 1 in receive_counts[message_id]
+    ]
 
 
 def _visibility_timeout(record: SQSRecord, error: Exception) -> int:

@@ -61,13 +61,7 @@ class _Response:
 
 
 class Catalog:
-    """The catalog itself; shared by threads.
-
-    Args:
-        url: its base URL.
-        token: returns its bearer token.
-        connections: how many threads may use it concurrently.
-    """
+    """The catalog itself, by its base URL; shared by as many threads as it has connections."""
 
     done = CatalogState.NOTIFIED
 
@@ -174,11 +168,7 @@ class _Body(io.BytesIO):
         self._is_cancelled = False
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Return the next piece.
-
-        Raises:
-            OutOfTime: when it must not be sent any more.
-        """
+        """Return the next piece; raise OutOfTime if it must not be sent any more."""
         with self._lock:
             piece = super().read(size)
             if piece and (self._is_cancelled or self._deadline.remaining() < 0):

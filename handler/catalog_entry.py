@@ -46,15 +46,10 @@ class Notification:
 
 
 def notification_for(job_id: str, status: JobStatus, tiles_base: str | None = None) -> Notification | None:
-    """Return what the catalog must know of a job; None before SUCCESS.
+    """Return what the catalog must know of a job with at least one event; None before SUCCESS.
 
     None, too, where the target or the images are none that a message could have: the legacy system checked
     neither.
-
-    Args:
-        job_id: the job.
-        status: its status, with at least one event.
-        tiles_base: as in `handler.tiles.tiles_url`.
     """
     event = deciding_event(status)
     url = tiles_url(event.fields.get("target"), tiles_base)
@@ -111,12 +106,7 @@ class CatalogEntry:
         return section if self.error is None else section | {"error": self.error}
 
     def is_notified(self, notification: Notification, done: CatalogState) -> bool:
-        """Return whether nothing is left to do for a notification.
-
-        Args:
-            notification: what the catalog must know.
-            done: the state that a success leads to: NOTIFIED, or MOCKED where nothing is sent.
-        """
+        """Return whether nothing is left to do: it is NOTIFIED, or in the state that a success leads to."""
         return self.digest == notification.digest and self.state in {CatalogState.NOTIFIED, done}
 
     def is_claimed(self, owner: str, now: int) -> bool:
@@ -133,24 +123,23 @@ class CatalogEntry:
         """Return the entry with a claim; the owner's own stands as it is (its write was not confirmed)."""
         if self.owner == owner:
             return self
-        attempts = self.attempts if self.digest == notification.digest else 0
-        return CatalogEntry(
-            CatalogState.PENDING,
-            notification.uri,
-            notification.digest,
-            attempts + 1,
-            to_iso(now),
-            expires_at,
-            owner,
+        entry = self.pending(notification, now)
+        return replace(
+            entry,
+            state=CatalogState.PENDING,
+            attempts=entry.attempts + 1,
+            updated_at=to_iso(now),
+            expires_at=expires_at,
+            owner=owner,
+            error=None,
         )
 
-    def complete(self, state: CatalogState, now: int, error: str | None = None) -> "CatalogEntry":
-        """Return the entry with what became of its claim, which ends."""
-        return replace(self, state=state, updated_at=to_iso(now), expires_at=None, owner="", error=error)
-
-    def fail_and_keep_claim(self, now: int, error: str) -> "CatalogEntry":
-        """Return the entry with a failure after which the catalog may be processing it: the claim stays."""
-        return replace(self, state=CatalogState.FAILED, updated_at=to_iso(now), error=error)
+    def complete(
+        self, state: CatalogState, now: int, error: str | None = None, *, keep_claim: bool = False
+    ) -> "CatalogEntry":
+        """Return the entry with what became of its claim, which ends unless it is to be kept."""
+        entry = replace(self, state=state, updated_at=to_iso(now), error=error)
+        return entry if keep_claim else replace(entry, expires_at=None, owner="")
 
     def release(self, now: int) -> "CatalogEntry":
         """Return the entry without its claim, which was not used: nothing was sent."""

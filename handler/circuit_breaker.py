@@ -8,6 +8,7 @@ probe concurrently.
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from handler.outcomes import CatalogBusy, CatalogDown, CatalogTimeout
 
@@ -22,20 +23,16 @@ RECOVERY_TIMEOUT = 30.0  # from the last failure to the next probe
 MAX_RECOVERY_TIMEOUT = 120.0  # for a catalog whose Retry-After is longer
 
 
+@dataclass(slots=True)
 class CircuitBreaker:
-    """The circuit of one instance of the function; shared by threads, and by one invocation after the other.
+    """The circuit of one instance of the function; shared by its threads, and by all its invocations."""
 
-    Args:
-        clock: returns the time in seconds since the epoch.
-    """
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._points = 0
-        self._last_success = 0.0
-        self._probe_at = 0.0  # when the next probe may begin, once the circuit is open
-        self._probing: str | None = None
+    clock: Callable[[], float]  # returns the time in seconds since the epoch
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _points: int = 0
+    _last_success: float = 0.0
+    _probe_at: float = 0.0  # when the next probe may begin, once the circuit is open
+    _probing: str | None = None  # who probes
 
     @property
     def is_open(self) -> bool:
@@ -43,15 +40,11 @@ class CircuitBreaker:
         return self._points >= FAILURE_THRESHOLD
 
     def allow_request(self, owner: str) -> bool:
-        """Decide whether the catalog may be called; the one call that an open circuit allows is the probe.
-
-        Args:
-            owner: who is to call it; the one that probes may do so again.
-        """
+        """Decide whether an owner may call the catalog; an open circuit allows one to probe, and to go on."""
         with self._lock:
             if not self.is_open or self._probing == owner:
                 return True
-            now = self._clock()
+            now = self.clock()
             if now < self._probe_at <= now + MAX_RECOVERY_TIMEOUT:  # a clock that went back holds nothing up
                 return False
             # The next one may probe after the recovery timeout, whatever becomes of this one.
@@ -62,23 +55,19 @@ class CircuitBreaker:
     def record_success(self) -> None:
         """Close the circuit: the catalog has responded, whatever it said."""
         with self._lock:
-            self._points, self._probing, self._last_success = 0, None, self._clock()
+            self._points, self._probing, self._last_success = 0, None, self.clock()
 
     def record_failure(self, error: CatalogDown, began: float) -> bool:
-        """Count a failure, unless the catalog has responded to another request meanwhile.
+        """Count a failure of a request that was begun at a time, and return whether that opened the circuit.
 
-        Returns whether this failure opened the circuit.
-
-        Args:
-            error: what happened.
-            began: when the request was begun, in seconds since the epoch.
+        It does not count if the catalog has responded to another request meanwhile.
         """
         with self._lock:
-            if began < self._last_success <= self._clock():
+            if began < self._last_success <= self.clock():
                 return False
             was_open = self.is_open
             is_minor = isinstance(error, CatalogTimeout | CatalogBusy)
             self._points += MINOR_POINTS if is_minor else FAILURE_POINTS
             pause = max(RECOVERY_TIMEOUT, min(error.retry_after, MAX_RECOVERY_TIMEOUT))
-            self._probe_at = self._clock() + pause
+            self._probe_at = self.clock() + pause
             return self.is_open and not was_open

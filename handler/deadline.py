@@ -54,12 +54,10 @@ class Deadline:
 
     @classmethod
     def of_invocation(cls, seconds: float, messages: int, memory_mb: int) -> "Deadline":
-        """Return the deadline of an invocation that begins now; what the response needs comes after it.
+        """Return the deadline of an invocation that begins now, and that Lambda ends after some seconds.
 
-        Args:
-            seconds: what is left until Lambda ends the invocation.
-            messages: how many the batch has: each adds to the response.
-            memory_mb: the function's memory, and with it its share of a CPU.
+        What the response needs comes after it: more for each message, and with less memory, for that means
+        less of a CPU.
         """
         share = min(1.0, memory_mb / _ONE_CPU_MB)
         response = Reserve.RESPONSE + messages * Reserve.RESPONSE_PER_MESSAGE / share

@@ -3,13 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from aws_lambda_powertools import Logger
 
 from handler.messages import InvalidMessage
 from handler.outcomes import CircuitOpen, RetryLater
-
-if TYPE_CHECKING:
-    from aws_lambda_powertools import Logger
 
 MAX_ID_CHARACTERS = 200_000  # of all ids in a line: more would not fit into a line of the log
 
@@ -25,7 +24,7 @@ class Failure:
     retry_in: int | None  # seconds until it comes back; None: the queue did not take that
 
 
-def log_failures(logger: "Logger", failures: Iterable[Failure]) -> None:
+def log_failures(logger: Logger, failures: Iterable[Failure]) -> None:
     """Log each reason once for each job, with all messages that failed by it.
 
     What an open circuit holds back is one line for all jobs: they are many, and none of them is the reason.
@@ -42,18 +41,18 @@ def log_failures(logger: "Logger", failures: Iterable[Failure]) -> None:
 def _parts(failures: Iterable[Failure]) -> Iterator[Sequence[Failure]]:
     """Yield failures in groups of as many as a line has room for."""
     part: list[Failure] = []
-    size = 0
+    room = MAX_ID_CHARACTERS
     for failure in failures:
         length = len(failure.message_id) + len(failure.job_id or "")
-        if part and size + length > MAX_ID_CHARACTERS:
+        if length > room:
             yield part
-            part, size = [], 0
+            part, room = [], MAX_ID_CHARACTERS
         part.append(failure)
-        size += length
+        room -= length
     yield part
 
 
-def _log(logger: "Logger", failures: Sequence[Failure]) -> None:
+def _log(logger: Logger, failures: Sequence[Failure]) -> None:
     error = failures[0].error
     fields: dict[str, Any] = {
         "message_id": [failure.message_id for failure in failures],

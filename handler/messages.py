@@ -23,16 +23,6 @@ _UNESCAPED_FAILURE = re.compile(
     r'\s*"status"\s*:\s*"FAILED"\s*,\s*"error"\s*:\s*"'
 )
 
-# What other AWS services put around a message, or on the queue in its place, and what to do.
-_SNS = "an SNS {type}: turn on raw message delivery for the queue's subscription"
-_EVENTBRIDGE = (
-    "an EventBridge envelope: have the rule's target send the event's detail alone (InputPath $.detail)"
-)
-_S3_TEST = "an S3 test event, which a bucket sends once it is to notify a queue: name another queue there"
-_S3 = "an S3 event notification: have the bucket notify another queue"
-_SQS = "an SQS event as Lambda receives it: send the body of each of its Records"
-_RECORDS = "an AWS event (Records): send the tiler's messages alone"
-
 
 class InvalidMessage(Exception):
     """Raised when a message can never become part of a job's status, however often it is delivered."""
@@ -91,12 +81,10 @@ def _recover(body: str) -> dict[str, Any] | None:
         return None
     # Without a pattern: `.*"\s*\}\s*` would try every quote of a megabyte of them.
     tail = body[head.end() :].rstrip()
-    if not tail.endswith("}"):
+    text = tail.removesuffix("}").rstrip()
+    if not tail.endswith("}") or not text.endswith('"'):
         return None
-    tail = tail[:-1].rstrip()
-    if not tail.endswith('"'):
-        return None
-    found = {"jobId": head["jobId"], "stage": "mosaic", "status": "FAILED", "error": tail[:-1]}
+    found = {"jobId": head["jobId"], "stage": "mosaic", "status": "FAILED", "error": text[:-1]}
     return {name: replace_surrogates(value) for name, value in found.items()}
 
 
@@ -119,12 +107,8 @@ def _checked_step(fields: Mapping[str, Any]) -> Step:
     if step is None:
         stage, status = describe(fields.get("stage")), describe(fields.get("status"))
         raise InvalidMessage(f"unknown stage or status: {stage}, {status}")
-    if step is Step.MOSAIC_FINISHED:
-        _check_finished_mosaic(fields)
-    return step
-
-
-def _check_finished_mosaic(fields: Mapping[str, Any]) -> None:
+    if step is not Step.MOSAIC_FINISHED:
+        return step
     if missing := [name for name in ("target", "images") if name not in fields]:
         verb = "is" if len(missing) == 1 else "are"
         raise InvalidMessage(f"{' and '.join(missing)} {verb} missing from a finished mosaic")
@@ -132,27 +116,38 @@ def _check_finished_mosaic(fields: Mapping[str, Any]) -> None:
         raise InvalidMessage("target is not a usable s3://, s3n://, s3a://, http:// or https:// URL")
     if not is_images(fields["images"]):
         raise InvalidMessage("images is not a list of strings")
+    return step
 
 
 def _envelope(fields: Mapping[str, Any]) -> str | None:
-    """Return what a JSON object without a jobId is, and what to do; None if it is nothing known.
+    """Return what another AWS service put around a message or in its place, and what to do; None if unknown.
 
     SNS: https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html
     EventBridge: https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html
     S3: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
     """
     kind = fields.get("Type")
-    if "Message" in fields and kind == "Notification":
-        return _SNS.format(type="envelope")
-    if "Message" in fields and kind in ("SubscriptionConfirmation", "UnsubscribeConfirmation"):
-        return _SNS.format(type=kind)
+    if "Message" in fields and kind in (
+        "Notification",
+        "SubscriptionConfirmation",
+        "UnsubscribeConfirmation",
+    ):
+        name = "envelope" if kind == "Notification" else kind
+        return f"an SNS {name}: turn on raw message delivery for the queue's subscription"
     if "detail-type" in fields and ("detail" in fields or "source" in fields):
-        return _EVENTBRIDGE
+        return (
+            "an EventBridge envelope: have the rule's target send the event's detail alone "
+            "(InputPath $.detail)"
+        )
     if fields.get("Service") == "Amazon S3" and fields.get("Event") == "s3:TestEvent":
-        return _S3_TEST
+        return "an S3 test event, which a bucket sends once it is to notify a queue: name another queue there"
     records = fields.get("Records")
     if not isinstance(records, list):
         return None
     first = records[0] if records and isinstance(records[0], dict) else {}
-    sources = {"aws:s3": _S3, "aws:sqs": _SQS}
-    return next((text for source, text in sources.items() if first.get("eventSource") == source), _RECORDS)
+    sources = {
+        "aws:s3": "an S3 event notification: have the bucket notify another queue",
+        "aws:sqs": "an SQS event as Lambda receives it: send the body of each of its Records",
+    }
+    unknown = "an AWS event (Records): send the tiler's messages alone"
+    return sources.get(str(first.get("eventSource")), unknown)

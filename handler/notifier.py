@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from aws_lambda_powertools import Logger
+
 from handler.catalog_entry import CatalogEntry, CatalogState, Notification, notification_for
 from handler.circuit_breaker import CircuitBreaker
 from handler.deadline import Deadline, Reserve
@@ -22,8 +24,6 @@ from handler.outcomes import (
 )
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools import Logger
-
     from handler.catalog import Catalog, MockCatalog
 
 RETRIES = 2  # of a POST that can't have reached the catalog, or that it wants to have again soon
@@ -67,27 +67,14 @@ class Result:
     error: Exception | None = None
 
 
+@dataclass(frozen=True, slots=True)
 class Notifier:
-    """Notifies the catalog; shared by threads.
+    """Notifies the catalog; shared by threads."""
 
-    Args:
-        make_catalog: returns the catalog's client, made when the first job is finished.
-        breaker: decides when the catalog is not called at all.
-        tiles_base: as in `handler.tiles.tiles_url`.
-        logger: logs when the circuit opens.
-    """
-
-    def __init__(
-        self,
-        make_catalog: "Callable[[], Catalog | MockCatalog]",
-        breaker: CircuitBreaker,
-        tiles_base: str | None,
-        logger: "Logger",
-    ) -> None:
-        self._make_catalog = make_catalog
-        self._breaker = breaker
-        self._tiles_base = tiles_base
-        self._logger = logger
+    make_catalog: "Callable[[], Catalog | MockCatalog]"  # called when the first job is finished
+    breaker: CircuitBreaker
+    tiles_base: str | None  # as in `handler.tiles.tiles_url`
+    logger: Logger
 
     def claim(self, job: Job, status: JobStatus) -> Decision:
         """Decide whether to send what a job's status makes necessary, and claim it if so.
@@ -95,14 +82,14 @@ class Notifier:
         Only a batch with a mosaic FINISHED notifies, and always for the event that decides. That may be an
         older one, whose own message is gone: a late message can show that the newest only repeats an old.
         """
-        notification = notification_for(job.job_id, status, self._tiles_base)
+        notification = notification_for(job.job_id, status, self.tiles_base)
         finished = [event for event in job.events.values() if event.step is Step.MOSAIC_FINISHED]
         if not notification or not finished:
             return Decision(status.catalog)
         deciding = deciding_event(status)
         message_id = next((event for event in finished if is_repeat(event, deciding)), finished[0]).message_id
         entry = CatalogEntry.read(status.catalog)
-        if entry.is_notified(notification, self._make_catalog().done):
+        if entry.is_notified(notification, self.make_catalog().done):
             return Decision(status.catalog)
         now = _milliseconds(job.deadline.now())
         refusal: RetryLater | None = None
@@ -111,7 +98,7 @@ class Notifier:
             return Decision(status.catalog, None, refusal, message_id)
         if job.deadline.remaining() < Reserve.NOTIFY:
             refusal = OutOfTime("no time left to notify the catalog")
-        elif not self._breaker.allow_request(job.owner):
+        elif not self.breaker.allow_request(job.owner):
             refusal = CircuitOpen("the catalog was down a moment ago")
         if refusal:
             return Decision(entry.pending(notification, now).section(), None, refusal, message_id)
@@ -126,7 +113,7 @@ class Notifier:
             return Result(claim, CatalogState.PENDING, error)
         except Exception as error:  # noqa: BLE001 (a defect, too, is recorded, and fails the message)
             return Result(claim, CatalogState.FAILED, error)
-        return Result(claim, self._make_catalog().done)
+        return Result(claim, self.make_catalog().done)
 
     def record(self, job: Job, status: JobStatus, result: Result) -> Decision:
         """Decide what to write of a notification that was sent.
@@ -138,11 +125,10 @@ class Notifier:
             return Decision(status.catalog)
         now = _milliseconds(job.deadline.now())
         if result.state is CatalogState.PENDING:
-            entry = entry.release(now)
-        elif isinstance(result.error, RetryLater) and result.error.may_be_processing:
-            entry = entry.fail_and_keep_claim(now, str(result.error))
-        else:
-            entry = entry.complete(result.state, now, str(result.error) if result.error else None)
+            return Decision(entry.release(now).section())
+        error = str(result.error) if result.error else None
+        keep_claim = isinstance(result.error, RetryLater) and result.error.may_be_processing
+        entry = entry.complete(result.state, now, error, keep_claim=keep_claim)
         return Decision(entry.section())
 
     def _post(self, notification: Notification, deadline: Deadline) -> None:
@@ -153,7 +139,7 @@ class Notifier:
         for tries in range(RETRIES + 1):
             began = deadline.now()
             try:
-                self._make_catalog().notify(notification, deadline)
+                self.make_catalog().notify(notification, deadline)
             except CatalogUnavailable as error:
                 if not tries:  # once for each notification
                     self._record_failure(error, began)
@@ -163,22 +149,22 @@ class Notifier:
                 if tries == RETRIES or error.retry_after > LONGEST_RETRY_AFTER or not has_time:
                     raise
                 time.sleep(wait)
-                if self._breaker.is_open:
+                if self.breaker.is_open:
                     raise
             except CatalogDown as error:
                 self._record_failure(error, began)
                 error.retry_after = max(error.retry_after, deadline.remaining())
                 raise
             except CatalogError:
-                self._breaker.record_success()  # it has responded, so it is up
+                self.breaker.record_success()  # it has responded, so it is up
                 raise
             else:
-                self._breaker.record_success()
+                self.breaker.record_success()
                 return
 
     def _record_failure(self, error: CatalogDown, began: float) -> None:
-        if self._breaker.record_failure(error, began):
-            self._logger.warning("Catalog is down, and not asked for a while", reason=str(error))
+        if self.breaker.record_failure(error, began):
+            self.logger.warning("Catalog is down, and not asked for a while", reason=str(error))
 
 
 def _milliseconds(seconds: float) -> int:

@@ -32,16 +32,12 @@ class Outcome(StrEnum):
 class RetryLater(Exception):
     """Raised when a message failed for a reason that may have passed at its next delivery.
 
-    Args:
-        reason: what happened.
-        retry_after: the seconds to wait before the next delivery, at least.
+    That is to be `retry_after` seconds later at least.
     """
 
     outcome: ClassVar[Outcome] = Outcome.FAILED  # of each message that fails by it
     job_outcome: ClassVar[Outcome | None] = None  # of its job, where that has a name
-    may_be_processing: ClassVar[bool] = (
-        False  # whether the catalog may have got the request, and be processing it
-    )
+    may_be_processing: ClassVar[bool] = False  # whether the catalog may have got the request
 
     def __init__(self, reason: str, retry_after: float = 0.0) -> None:
         super().__init__(reason)

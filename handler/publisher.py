@@ -3,8 +3,9 @@
 import threading
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+
+from aws_lambda_powertools import Logger
 
 from handler.catalog_entry import CatalogState
 from handler.deadline import Deadline, Reserve
@@ -14,9 +15,6 @@ from handler.notifier import Claim, Decision, Job, Notifier, Result
 from handler.outcomes import Outcome, Report, RetryLater
 from handler.status_object import UnreadableStatus, read, to_json
 from handler.status_store import StatusStore, StoredObject
-
-if TYPE_CHECKING:
-    from aws_lambda_powertools import Logger
 
 _CATALOG_OUTCOMES = {
     CatalogState.NOTIFIED: Outcome.CATALOG_NOTIFIED,
@@ -44,43 +42,26 @@ class _Folded:
     unreadable: _Unreadable | None  # what was stored, where it was no status object
 
 
+@dataclass(frozen=True, slots=True)
 class Publisher:
-    """Publishes jobs; shared by threads.
+    """Publishes jobs; shared by threads."""
 
-    Args:
-        store: where status objects are.
-        notifier: notifies the catalog.
-        tiles_base: as in `handler.tiles.tiles_url`.
-        logger: gets a line for each job.
-    """
-
-    def __init__(
-        self, store: StatusStore, notifier: Notifier, tiles_base: str | None, logger: "Logger"
-    ) -> None:
-        self._store = store
-        self._notifier = notifier
-        self._tiles_base = tiles_base
-        self._logger = logger
-        # One parsed object in memory at a time: a megabyte of nested JSON takes some 40 MB, and the
-        # interpreter would not work on two concurrently anyway. Of what is parsed only the catalog's part may
-        # outlive `_fold`.
-        self._folding = threading.Lock()
+    store: StatusStore
+    notifier: Notifier
+    tiles_base: str | None  # as in `handler.tiles.tiles_url`
+    logger: Logger  # gets a line for each job
+    # One parsed object in memory at a time: a megabyte of nested JSON takes some 40 MB, and the interpreter
+    # would not work on two concurrently anyway. Of what is parsed only the catalog's part may outlive _fold.
+    _folding: threading.Lock = field(default_factory=threading.Lock)
 
     def publish(self, job_id: str, events: Iterable[Event], deadline: Deadline) -> Report:
-        """Take a job's messages into its status, and notify the catalog if they finish it.
+        """Take a job's messages, at least one, into its status; notify the catalog if they finish it.
 
-        Args:
-            job_id: the job.
-            events: what its messages say; at least one.
-            deadline: ends the work.
-
-        Returns:
-            What came of it. The message that finishes the job fails if the catalog did not take it.
+        The message that finishes the job fails if the catalog did not take it.
         """
         job = Job(job_id, {event.message_id: event for event in events}, deadline, uuid.uuid4().hex)
         report = Report()
         try:
-            deadline.require(Reserve.JOB, "begin the job")
             folded, stored = self._update(job, report)
         except RetryLater as error:
             report.failed = dict.fromkeys(job.events, error)
@@ -102,7 +83,7 @@ class Publisher:
 
         `stored` is the object as it was written before the notification; it may have changed since.
         """
-        update = self._store.update(job.job_id, job.deadline)
+        update = self.store.update(job.job_id, job.deadline)
         unreadable = None
         while True:
             before = stored or update.get()
@@ -132,7 +113,7 @@ class Publisher:
         # The sender's clock may be ahead. CloudWatch gives no percentiles of a metric with a negative value
         # (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricStatistics.html).
         report.lags += [max(0, now - job.events[message_id].sent_at) for message_id in folded.new]
-        self._logger.info(
+        self.logger.info(
             message,
             job_id=job.job_id,
             stage=folded.stage,
@@ -149,29 +130,29 @@ class Publisher:
         report.outcomes.append(Outcome.REPLACED)
         # Where versions are kept, what was written is one of its own, and the one before is still there.
         is_kept = written.version not in (None, "null")
-        self._logger.warning(
+        self.logger.warning(
             "Stored object replaced",
             job_id=job.job_id,
-            key=self._store.key(job.job_id),
+            key=self.store.key(job.job_id),
             version_id=unreadable.version if is_kept else None,
             reason=unreadable.reason,
         )
 
     def _notify(self, job: Job, claim: Claim, stored: StoredObject, report: Report) -> Exception | None:
         """Send a notification and record what came of it; return why it failed, if it did."""
-        result = self._notifier.notify(claim, job.deadline)
+        result = self.notifier.notify(claim, job.deadline)
         if result.state in _CATALOG_OUTCOMES:
             report.outcomes.append(_CATALOG_OUTCOMES[result.state])
         if result.state is CatalogState.NOTIFIED:
-            self._logger.info("Catalog notified", job_id=job.job_id, uri=claim.notification.uri)
+            self.logger.info("Catalog notified", job_id=job.job_id, uri=claim.notification.uri)
         elif result.state is CatalogState.MOCKED:
-            self._logger.info(
+            self.logger.info(
                 "Catalog notification not sent: mocked", job_id=job.job_id, payload=claim.notification.payload
             )
         try:
             self._update(job, report, stored, result)
         except RetryLater as error:
-            self._logger.warning(
+            self.logger.warning(
                 "Catalog's answer not recorded", job_id=job.job_id, state=result.state, reason=str(error)
             )
             failure = result.error or error
@@ -190,10 +171,10 @@ class Publisher:
             before, unreadable = _read(stored)
             status = fold(before, job.events.values())
             if result:
-                decision = self._notifier.record(job, status, result)
+                decision = self.notifier.record(job, status, result)
             else:
-                decision = self._notifier.claim(job, status)
-            body = to_json(job.job_id, replace(status, catalog=decision.section), self._tiles_base)
+                decision = self.notifier.claim(job, status)
+            body = to_json(job.job_id, replace(status, catalog=decision.section), self.tiles_base)
             new = frozenset(job.events).difference(event.message_id for event in before.history)
             fields = deciding_event(status).fields
             return _Folded(body, fields["stage"], fields["status"], new, decision, unreadable)

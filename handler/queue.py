@@ -8,15 +8,17 @@ outage of six hours dead-letters nothing, and all is back within 20 minutes of i
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
+
+from aws_lambda_powertools import Logger
 
 from handler.aws_errors import AWS_ERRORS
 from handler.deadline import Deadline, Reserve
 from handler.outcomes import OutOfTime
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools import Logger
     from mypy_boto3_sqs import SQSClient
 
 # All in seconds.
@@ -30,49 +32,35 @@ MAX_RETRY_AFTER = 3_600
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibilityBatch.html
 BATCH_ENTRIES = 10
-CALLS_AT_ONCE = 8
+CONCURRENT_CALLS = 8
 
 
 def backoff(receive_count: int, jitter: float, retry_after: float = 0.0) -> int:
-    """Return the seconds until a message's next delivery.
+    """Return the seconds until the next delivery of a message that came `receive_count` times.
 
-    Args:
-        receive_count: how often it has been received, this time included.
-        jitter: a random number from 0 to 1.
-        retry_after: the seconds to wait at least.
+    `jitter` is a random number from 0 to 1, and `retry_after` the seconds to wait at least.
     """
     longest = min(CAP, BASE << min(max(receive_count, 1) - 1, 20))
     return min(MAX_RETRY_AFTER, ceil(max(retry_after, jitter * longest)))
 
 
+@dataclass(frozen=True, slots=True)
 class Queue:
-    """The queue that the messages come from.
+    """The queue that the messages come from."""
 
-    Args:
-        make_client: returns the client, made when the first message has failed.
-        url: the queue's URL.
-        logger: gets a line for each reason why a message's return was not set.
-    """
-
-    def __init__(self, make_client: "Callable[[], SQSClient]", url: str, logger: "Logger") -> None:
-        self._make_client = make_client
-        self._url = url
-        self._logger = logger
+    make_client: "Callable[[], SQSClient]"  # called when the first message has failed
+    url: str
+    logger: Logger  # gets a line for each reason why a message's return was not set
 
     def change_visibility(self, timeouts: Mapping[str, int], deadline: Deadline) -> set[str]:
-        """Set when messages come back; where that fails, the queue's own visibility timeout holds.
+        """Set when messages come back: the seconds to wait, by receipt handle.
 
-        Args:
-            timeouts: the seconds to wait, by receipt handle.
-            deadline: ends the work.
-
-        Returns:
-            The receipt handles for which it was set.
+        Return the receipt handles for which it was set; for others the queue's own visibility timeout holds.
         """
         entries = list(timeouts.items())
         chunks = [entries[start : start + BATCH_ENTRIES] for start in range(0, len(entries), BATCH_ENTRIES)]
-        sqs = self._make_client()  # before there are threads: a session is not for several
-        pool = ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="visibility")
+        sqs = self.make_client()  # before there are threads: a session is not for several
+        pool = ThreadPoolExecutor(CONCURRENT_CALLS, thread_name_prefix="visibility")
         calls = {pool.submit(self._change, sqs, chunk, deadline): chunk for chunk in chunks}
         done, late = wait(calls, max(0.0, deadline.remaining()))
         pool.shutdown(wait=False, cancel_futures=True)
@@ -80,13 +68,13 @@ class Queue:
         changed = set()
         for call in done:
             if error := call.exception():
-                self._logger.error("Visibility not changed", calls=1, exc_info=error)
+                self.logger.error("Visibility not changed", calls=1, exc_info=error)
             else:
                 failed = call.result()
                 reasons.update(set(failed.values()))
                 changed |= {receipt for receipt, _ in calls[call]} - failed.keys()
         for reason, count in (+reasons).items():  # a line each: 10,000 messages are a thousand calls
-            self._logger.warning("Visibility not changed", calls=count, reason=reason)
+            self.logger.warning("Visibility not changed", calls=count, reason=reason)
         return changed
 
     def _change(self, sqs: "SQSClient", entries: list[tuple[str, int]], deadline: Deadline) -> dict[str, str]:
@@ -94,7 +82,7 @@ class Queue:
         try:
             deadline.require(Reserve.AWS_CALL, "change the visibility")
             response = sqs.change_message_visibility_batch(
-                QueueUrl=self._url,
+                QueueUrl=self.url,
                 Entries=[
                     {"Id": str(number), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
                     for number, (receipt, seconds) in enumerate(entries)

@@ -172,20 +172,19 @@ def _ascii_host(url: str) -> str:
 def _is_host(host: str, label: re.Pattern[str]) -> bool:
     """Return whether a host is an address, or a name by the rules of DNS (RFC 1035, 2.3.4)."""
     if host.startswith("["):
-        return host.endswith("]") and _is_address(host[1:-1], ipaddress.IPv6Address)
+        return host.endswith("]") and _is_address(host[1:-1], 6)
     name = host.removesuffix(".")
     labels = name.split(".")
     if labels[-1].isdigit():  # no top-level domain is a number
-        return _is_address(name, ipaddress.IPv4Address)
+        return _is_address(name, 4)
     return len(name) <= 253 and all(label.fullmatch(part) for part in labels)
 
 
-def _is_address(text: str, kind: type[ipaddress.IPv4Address | ipaddress.IPv6Address]) -> bool:
+def _is_address(text: str, version: int) -> bool:
     try:
-        kind(text)
+        return ipaddress.ip_address(text).version == version
     except ValueError:
         return False
-    return True
 
 
 def _is_debug(patterns: str) -> bool:

@@ -161,10 +161,7 @@ def _completed(status: JobStatus, top: dict[str, Any]) -> JobStatus:
 def to_json(job_id: str, status: JobStatus, tiles_base: str | None = None) -> bytes:
     """Return the object to store, in UTF-8: under 4 MiB, and the same bytes for the same status.
 
-    Args:
-        job_id: the job.
-        status: of at least one event.
-        tiles_base: as in `handler.tiles.tiles_url`.
+    The status has at least one event; `tiles_base` is as in `handler.tiles.tiles_url`.
     """
     body = encode(_view(job_id, status, status.history, tiles_base))
     if len(body) < MAX_OBJECT_BYTES:

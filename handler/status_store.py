@@ -22,7 +22,7 @@ ATTEMPTS = 12  # at one object, before its messages go back to the queue
 # Four would take such a pair of writes between the GET and the PUT of each attempt.
 REFUSALS = 4
 LONGEST_WAIT = 0.4  # seconds between two attempts
-CALLS = 3  # of S3 for one read or one write, while it has a passing error
+CALLS = 3  # of S3 for one read or one write, while its error is transient
 # In bytes: what is written here, and what an editor may have added. A longer object is no status object.
 MAX_STORED_BYTES = MAX_OBJECT_BYTES * 9 // 8
 
@@ -39,48 +39,36 @@ class StoredObject:
     version: str | None = None  # its version, where the bucket has or had versions
 
 
+@dataclass(frozen=True, slots=True)
 class StatusStore:
-    """The status objects of one bucket and prefix; shared by threads.
+    """The status objects of one bucket and prefix; shared by threads."""
 
-    Args:
-        s3: a client that makes one attempt a call, which takes no longer than `Reserve.AWS_CALL`.
-        bucket: the bucket's name.
-        prefix: what all keys begin with; its slashes do not matter.
-        sleep: waits a number of seconds.
-    """
-
-    def __init__(
-        self, s3: "S3Client", bucket: str, prefix: str, *, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
-        self._s3 = s3
-        self._bucket = bucket
-        self._prefix = "".join(f"{part}/" for part in prefix.split("/") if part)
-        self._sleep = sleep
+    s3: "S3Client"  # makes one attempt a call, which takes no longer than `Reserve.AWS_CALL`
+    bucket: str
+    prefix: str  # what all keys begin with; its slashes do not matter
+    sleep: Callable[[float], None] = time.sleep  # waits a number of seconds
 
     def key(self, job_id: str) -> str:
         """Return the key of a job's status object; the job id must be valid."""
-        return f"{self._prefix}{job_id}-status.json"
+        parts = [part for part in self.prefix.split("/") if part]
+        return "/".join([*parts, f"{job_id}-status.json"])
 
     def update(self, job_id: str, deadline: Deadline) -> "Update":
-        """Return a read-modify-write of a job's status object, which ends by the deadline."""
-        return Update(self._s3, self._bucket, self.key(job_id), deadline, self._sleep)
+        """Return a read-modify-write of a job's status object."""
+        return Update(self, self.key(job_id), deadline)
 
 
+@dataclass(slots=True)
 class Update:
     """A read-modify-write of one object: `get` it, change it and `put` it, until that is done."""
 
-    def __init__(
-        self, s3: "S3Client", bucket: str, key: str, deadline: Deadline, sleep: Callable[[float], None]
-    ) -> None:
-        self._s3 = s3
-        self._bucket = bucket
-        self._key = key
-        self._deadline = deadline
-        self._sleep = sleep
-        self._read: object = None  # what tells the object that was read from all others
-        self._refused: object = None  # the same of the object that could not be replaced
-        self._refusals = 0  # how often in a row
-        self.conflicts = 0  # how many attempts were in vain
+    store: StatusStore
+    key: str
+    deadline: Deadline
+    conflicts: int = 0  # how many attempts were in vain
+    _read: object = None  # what tells the object that was read from all others
+    _refused: object = None  # the same of the object that could not be replaced
+    _refusals: int = 0  # how often in a row
 
     def get(self) -> StoredObject | None:
         """Read the object; return None if there is none.
@@ -139,13 +127,14 @@ class Update:
         if self._refusals == REFUSALS:
             condition = f"If-Match: {etag}" if etag else "If-None-Match: *"
             raise ConditionRefused(
-                f"the store refused to write s3://{self._bucket}/{self._key} with {condition}, {REFUSALS} "
-                "times, though nothing had changed whenever it was read again. It does not do conditional "
-                "writes as S3 does, and without them messages would be lost: update the store, or use another"
+                f"the store refused to write s3://{self.store.bucket}/{self.key} with {condition} "
+                f"{REFUSALS} times, though nothing had changed whenever it was read again. It does not do "
+                "conditional writes as S3 does, and without them messages would be lost: update the store, "
+                "or use another"
             )
 
     def _get(self) -> StoredObject:
-        response = self._s3.get_object(Bucket=self._bucket, Key=self._key)
+        response = self.store.s3.get_object(Bucket=self.store.bucket, Key=self.key)
         body = b'"longer than any status object"'  # which the reader refuses, and quotes
         with response["Body"] as stream:
             if response["ContentLength"] <= MAX_STORED_BYTES:
@@ -154,9 +143,9 @@ class Update:
         return StoredObject(body, response["ETag"], modified, response.get("VersionId"))
 
     def _put(self, body: bytes, condition: Mapping[str, Any]) -> StoredObject:
-        response = self._s3.put_object(
-            Bucket=self._bucket,
-            Key=self._key,
+        response = self.store.s3.put_object(
+            Bucket=self.store.bucket,
+            Key=self.key,
             Body=body,
             ContentType="application/json",
             ACL="bucket-owner-full-control",
@@ -165,18 +154,18 @@ class Update:
         return StoredObject(body, response["ETag"], 0, response.get("VersionId"))
 
     def _call(self, call: Callable[[], Result], seconds: float) -> Result:
-        """Call S3, and again after a passing error; raise the last one."""
-        for tries in range(1, CALLS):
-            self._deadline.require(seconds, "read or write the status object")
+        """Call S3, and again after a transient error; raise the last one."""
+        tries = 0
+        while True:
+            self.deadline.require(seconds, "read or write the status object")
+            tries += 1
             try:
                 return call()
             except AWS_ERRORS as error:
-                if not is_transient(error):
+                if tries == CALLS or not is_transient(error):
                     raise
             self._wait(tries)
-        self._deadline.require(seconds, "read or write the status object")
-        return call()
 
     def _wait(self, tries: int) -> None:
         # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
-        self._sleep(random.uniform(0, min(LONGEST_WAIT, 0.02 * 2**tries)))  # noqa: S311 (no secret)
+        self.store.sleep(random.uniform(0, min(LONGEST_WAIT, 0.02 * 2**tries)))  # noqa: S311 (no secret)

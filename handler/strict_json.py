@@ -34,7 +34,7 @@ def decode_object(text: str, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
     # Counting brackets is quick, and enough for nearly every text.
     if text.count("[") + text.count("{") > max_depth and _is_deeper(value, max_depth):
         raise ValueError("nested too deep")
-    if "\\ud" in text or "\\uD" in text or not _is_unicode(text):
+    if "\\ud" in text or "\\uD" in text or (not text.isascii() and _SURROGATE.search(text)):
         return {replace_surrogates(key): replace_surrogates(inner) for key, inner in value.items()}
     return value
 
@@ -61,14 +61,6 @@ def replace_surrogates(value: Any) -> Any:
     if isinstance(value, dict):
         return {replace_surrogates(key): replace_surrogates(item) for key, item in value.items()}
     return value
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _is_deeper(value: dict[str, Any], max_depth: int) -> bool:

@@ -25,10 +25,8 @@ _HTTP_TARGET = re.compile(r"https?://[^\s/?#]+\S*", re.IGNORECASE)
 def tiles_url(target: object, tiles_base: str | None = None) -> str | None:
     """Return the URL below which a job's tiles are served; None if no tiles can be fetched from its target.
 
-    Args:
-        target: where the tiler wrote to, for instance `s3://oam-tiles/test-job`.
-        tiles_base: replaces scheme, host and bucket of an S3 target (a CDN); without a trailing slash, as
-            the result.
+    The tiler wrote to the target, for instance `s3://oam-tiles/test-job`. `tiles_base`, without a trailing
+    slash as the result, replaces scheme, host and bucket of an S3 target (a CDN).
     """
     if not isinstance(target, str) or not target.isprintable() or len(target.encode()) > MAX_TARGET_BYTES:
         return None

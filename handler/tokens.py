@@ -4,14 +4,16 @@ import json
 import re
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from aws_lambda_powertools import Logger
 
 from handler.aws_errors import AWS_ERRORS, http_status, is_transient
 from handler.deadline import Deadline, Reserve
 from handler.outcomes import OutOfTime, TokenUnavailable
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools import Logger
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 SENDABLE = re.compile(r"[!-~]+")  # printable ASCII: valid in a header, and no line breaks
@@ -25,46 +27,37 @@ _VALUE_BYTES = 8_192  # of a secret; servers refuse longer headers
 TokenProvider = Callable[[str | None, Deadline], str]
 
 
+@dataclass(slots=True)
 class SecretToken:
     """A token in Secrets Manager, which may be rotated at any time; shared by threads.
 
     Powertools' SecretsProvider would cache it too, but forgets a token that is too old before it has another.
-
-    Args:
-        arn: the secret's ARN; its value is what `token_in` takes.
-        make_client: returns the client, made when the token is first needed.
-        logger: gets a line when the secret could not be read and its last token goes on being used.
     """
 
-    def __init__(self, arn: str, make_client: "Callable[[], SecretsManagerClient]", logger: "Logger") -> None:
-        self._arn = arn
-        self._make_client = make_client
-        self._logger = logger
-        self._lock = threading.Lock()  # one call for all threads that want it
-        self._last: str | None = None  # the last token that was read, unless the catalog has rejected it
-        self._failure: str | None = None  # why the last read failed, if it did
-        self._next_read = 0.0  # when the secret is read again, if a token or a failure is known
+    arn: str  # of the secret, whose value is what `token_in` takes
+    make_client: "Callable[[], SecretsManagerClient]"  # called when the token is first needed
+    logger: Logger  # gets a line when the secret could not be read and its last token goes on being used
+    _lock: threading.Lock = field(default_factory=threading.Lock)  # one call for all threads that want it
+    _last: str | None = None  # the last token that was read, unless the catalog has rejected it
+    _failure: str | None = None  # why the last read failed, if it did
+    _next_read: float = 0.0  # when the secret is read again, if a token or a failure is known
 
     def __call__(self, rejected: str | None, deadline: Deadline) -> str:
-        """Return the token.
+        """Return the token; `rejected` is the one that the catalog did not accept, if any.
 
-        Args:
-            rejected: the token that the catalog did not accept, if any. If it is still the one that is known
-                here, the secret is read again. Nothing else makes a token bad: while the secret can't be
-                read, the last one goes on being used.
-            deadline: ends the work; the time to send the token and to record the response is kept back.
+        If that is still the one that is known here, the secret is read again. Nothing else makes a token bad:
+        while the secret can't be read, the last one goes on being used.
 
         Raises:
             TokenUnavailable: when the secret can't be read, or holds no token.
-            OutOfTime: when there is no time to read it.
+            OutOfTime: when there is no time to read it, send it and record the response.
         """
-        last = self._last
-        usable = last is not None and last != rejected
+        known = self._last if self._last != rejected else None
         wait = max(0.0, deadline.remaining() - Reserve.POST - Reserve.RECORD)
         # A thread that has a token to go on with does not wait for the one that reads.
-        if not self._lock.acquire(timeout=0 if usable else wait):
-            if last is not None and usable:
-                return last
+        if not self._lock.acquire(timeout=0 if known else wait):
+            if known:
+                return known
             raise OutOfTime("no time left to wait for the secret")
         try:
             if rejected is not None and self._last == rejected:
@@ -91,7 +84,7 @@ class SecretToken:
         except TokenUnavailable as error:
             self._failure, self._next_read = str(error), deadline.now() + PAUSE
             if self._last is not None:
-                self._logger.warning(
+                self.logger.warning(
                     "Secret not read: its last token goes on being used", reason=self._failure
                 )
         else:
@@ -101,25 +94,24 @@ class SecretToken:
         for is_last in (False, True):  # once more: a failure blocks all reads for PAUSE
             deadline.require(Reserve.AWS_CALL + Reserve.POST + Reserve.RECORD, "read the secret")
             try:
-                response = self._make_client().get_secret_value(SecretId=self._arn)
+                response = self.make_client().get_secret_value(SecretId=self.arn)
                 break
             except AWS_ERRORS as error:
                 if is_last or not is_transient(error) or not http_status(error):  # no retry after a timeout
-                    raise TokenUnavailable(f"the secret {self._arn} can't be read: {error}") from error
+                    raise TokenUnavailable(f"the secret {self.arn} can't be read: {error}") from error
         try:
             if "SecretString" not in response:
                 raise ValueError("is binary")
             return token_in(response["SecretString"])
         except ValueError as error:
-            raise TokenUnavailable(f"the secret {self._arn} holds no token: it {error}") from None
+            raise TokenUnavailable(f"the secret {self.arn} holds no token: it {error}") from None
 
 
 def token_in(value: str) -> str:
-    """Return the token that a secret's text holds.
+    """Return the token that a secret's text holds: itself, or as JSON.
 
-    Args:
-        value: the token itself, or JSON, as the console and `put-secret-value` make it: a string, or an
-            object with exactly one value that is a string, whatever its name.
+    The console and `put-secret-value` make that: a string, or an object with exactly one value that is a
+    string, whatever its name.
 
     Raises:
         ValueError: when there is none; its text says what the value is, and shows nothing of it.

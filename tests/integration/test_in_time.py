@@ -100,7 +100,7 @@ def test_a_call_of_a_silent_s3_takes_no_longer_than_its_reserve(
         environment |= {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        store = app.wire(read_settings(environment))._publisher._store
+        store = app.wire(read_settings(environment)).publisher.store
         arguments = () if method == "get" else (b"x" * 100_000, None)
         begun = time.monotonic()
         with pytest.raises(StatusStoreError):

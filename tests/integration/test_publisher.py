@@ -1,5 +1,6 @@
 """One job from message to catalog, over HTTP, and the races between two who publish it."""
 
+import dataclasses
 import itertools
 import json
 import threading
@@ -310,11 +311,12 @@ def test_a_claim_of_a_killed_invocation_is_taken_over_when_it_has_expired(stage:
     class Killed(BaseException):
         pass
 
-    publisher = stage.publisher()
-    dying = type(
+    dying: Any = type(
         "Dying", (), {"done": "NOTIFIED", "notify": staticmethod(lambda *_: (_ for _ in ()).throw(Killed()))}
     )
-    publisher._notifier._make_catalog = lambda: dying  # type: ignore[assignment, return-value]
+    publisher = stage.publisher()
+    notifier = dataclasses.replace(publisher.notifier, make_catalog=lambda: dying)
+    publisher = dataclasses.replace(publisher, notifier=notifier)
     with pytest.raises(Killed):
         publisher.publish("test-job", [finished()], stage.deadline())
     assert stage.section()["state"] == "PENDING"

@@ -122,7 +122,7 @@ def test_a_section_is_written_as_it_was_read() -> None:
     for entry in (
         claim,
         claim.complete(CatalogState.NOTIFIED, NOON),
-        claim.fail_and_keep_claim(NOON, "no answer"),
+        claim.complete(CatalogState.FAILED, NOON, "no answer", keep_claim=True),
         claim.release(NOON),
     ):
         section = entry.section()
@@ -159,7 +159,7 @@ def test_an_own_claim_that_is_not_used_is_dropped_so_that_the_next_delivery_need
 
 def test_a_failure_after_which_the_catalog_may_be_at_work_keeps_the_claim_until_its_end() -> None:
     mine = CatalogEntry().claim(ONE, "me", NOON, NOON + 60_000)
-    failed = mine.fail_and_keep_claim(NOON + 5, "no answer")
+    failed = mine.complete(CatalogState.FAILED, NOON + 5, "no answer", keep_claim=True)
     assert (failed.state, failed.error) == ("FAILED", "no answer")
     assert failed.is_claimed("next", NOON + 59_999)
     assert not failed.is_claimed("next", NOON + 60_000)
