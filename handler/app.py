@@ -14,7 +14,7 @@ from aws_lambda_powertools.utilities.data_classes import SQSEvent
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from handler.batch import BatchProcessor
+from handler.batch import BatchRunner
 from handler.circuit_breaker import CircuitBreaker
 from handler.deadline import Deadline, Reserve
 from handler.log import make_logger, set_debug
@@ -41,7 +41,7 @@ logger = make_logger(SERVICE)
 metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
 
 
-def wire(settings: Settings) -> BatchProcessor:
+def wire(settings: Settings) -> BatchRunner:
     """Make the clients, and put the parts together."""
     # One attempt a call: the caller retries, which knows how much time there is.
     config = Config(
@@ -64,7 +64,7 @@ def wire(settings: Settings) -> BatchProcessor:
     queue = None
     if settings.queue_url:
         queue = Queue(functools.cache(functools.partial(client, "sqs")), settings.queue_url, logger)
-    return BatchProcessor(Publisher(store, notifier, settings.tiles_base, logger), queue, WORKERS, logger)
+    return BatchRunner(Publisher(store, notifier, settings.tiles_base, logger), queue, WORKERS, logger)
 
 
 def _remove_expect_header(params: dict[str, Any], **_: object) -> None:
@@ -87,7 +87,7 @@ def _catalog(
 
 
 @functools.cache
-def _processor() -> BatchProcessor:
+def _runner() -> BatchRunner:
     """Wire the parts once. A SettingsError is not cached: each invocation raises it until it is fixed."""
     settings = read_settings(os.environ)
     set_debug(logger, debug=settings.debug)
@@ -112,7 +112,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> "PartialIte
     deadline = Deadline.of_invocation(
         context.get_remaining_time_in_millis() / 1000, len(records), int(context.memory_limit_in_mb)
     )
-    report = _processor().process(records, deadline)
+    report = _runner().run(records, deadline)
     _count(report, context)
     failed = dict.fromkeys(record.message_id for record in records if record.message_id in report.failed)
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}

@@ -19,15 +19,15 @@ from handler.queue import Queue, backoff
 
 
 @dataclass(frozen=True, slots=True)
-class BatchProcessor:
-    """Processes batches."""
+class BatchRunner:
+    """Runs the jobs of batches."""
 
     publisher: Publisher
     queue: Queue | None  # where the messages come from; None leaves them to its own visibility timeout
     workers: int  # how many jobs run concurrently
     logger: Logger
 
-    def process(self, records: Sequence[SQSRecord], deadline: Deadline) -> Report:
+    def run(self, records: Sequence[SQSRecord], deadline: Deadline) -> Report:
         """Process a batch's messages, and return what came of them; jobs fail independently of each other.
 
         What is not done by the deadline is reported as failed; its threads stop at their next step.
@@ -35,7 +35,7 @@ class BatchProcessor:
         report = Report()
         jobs = self._group(records, report)
         if jobs:
-            self._run(jobs, deadline, report)
+            self._run_jobs(jobs, deadline, report)
         failed = [record for record in records if record.message_id in report.failed]
         if failed:
             retry_in = self._put_back(failed, report, deadline)
@@ -60,7 +60,7 @@ class BatchProcessor:
                 report.outcomes.append(Outcome.RECOVERED)
         return jobs
 
-    def _run(self, jobs: Mapping[str, list[Event]], deadline: Deadline, report: Report) -> None:
+    def _run_jobs(self, jobs: Mapping[str, list[Event]], deadline: Deadline, report: Report) -> None:
         pool = ThreadPoolExecutor(min(self.workers, len(jobs)), thread_name_prefix="job")
         running: dict[Future[Report], str] = {
             pool.submit(self.publisher.publish, job_id, events, deadline): job_id

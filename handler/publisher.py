@@ -16,11 +16,6 @@ from handler.outcomes import Outcome, Report, RetryLater
 from handler.status_object import UnreadableStatus, read, to_json
 from handler.status_store import StatusStore, StoredObject
 
-_CATALOG_OUTCOMES = {
-    CatalogState.NOTIFIED: Outcome.CATALOG_NOTIFIED,
-    CatalogState.MOCKED: Outcome.CATALOG_MOCKED,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class _Unreadable:
@@ -141,11 +136,11 @@ class Publisher:
     def _notify(self, job: Job, claim: Claim, stored: StoredObject, report: Report) -> Exception | None:
         """Send a notification and record what came of it; return why it failed, if it did."""
         result = self.notifier.notify(claim, job.deadline)
-        if result.state in _CATALOG_OUTCOMES:
-            report.outcomes.append(_CATALOG_OUTCOMES[result.state])
         if result.state is CatalogState.NOTIFIED:
+            report.outcomes.append(Outcome.CATALOG_NOTIFIED)
             self.logger.info("Catalog notified", job_id=job.job_id, uri=claim.notification.uri)
         elif result.state is CatalogState.MOCKED:
+            report.outcomes.append(Outcome.CATALOG_MOCKED)
             self.logger.info(
                 "Catalog notification not sent: mocked", job_id=job.job_id, payload=claim.notification.payload
             )

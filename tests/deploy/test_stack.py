@@ -156,7 +156,7 @@ def test_the_policy_grants_what_the_function_calls_and_nothing_else(
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("OAM_API_TOKEN", raising=False)
         monkeypatch.setattr(Session, "create_client", recorded)
-        handler.app._processor.cache_clear()
+        handler.app._runner.cache_clear()
         catalog.answers.append(Answer(401))
         # WHEN it does all that it does: first messages, redeliveries, a catalog's refusal, success, poison
         records = [
@@ -166,7 +166,7 @@ def test_the_policy_grants_what_the_function_calls_and_nothing_else(
         ]
         for _ in range(2):
             handler.app.lambda_handler({"Records": records}, context())
-        handler.app._processor.cache_clear()
+        handler.app._runner.cache_clear()
     # THEN the policy has each action, and no other
     needed = set().union(*(ACTIONS[call] for call, _ in calls))
     (policy,) = Stack().properties("StatusPublisherRole")["Policies"]

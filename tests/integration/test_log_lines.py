@@ -96,7 +96,7 @@ def test_a_return_that_the_queue_did_not_take_is_not_said(
     url = sqs.create_queue(QueueName=f"q-{uuid.uuid4().hex[:12]}")["QueueUrl"]
     function.invoke(record("poison", message_id="without a queue"))
     monkeypatch.setenv("OAM_STATUS_SQS_QUEUE_URL", url)
-    function.module._processor.cache_clear()
+    function.module._runner.cache_clear()
     function.invoke(record("poison", message_id="unknown receipt"))
     # THEN
     lines = function.logged("Message refused")
@@ -132,7 +132,7 @@ def test_a_store_that_refuses_every_if_match_is_said_to_be_at_fault(
     assert function.invoke(record(body("chunk", "STARTED"))) == []
     with FaultProxy(function.aws.url) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.url)
-        function.module._processor.cache_clear()
+        function.module._runner.cache_clear()
         proxy.faults.extend([Fault("PUT", answer=(412, "PreconditionFailed"))] * 99)
         assert len(function.invoke(record(body("chunk", "FINISHED"), 1))) == 1
     (line,) = function.logged("Message failed")
