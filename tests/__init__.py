@@ -1,0 +1,1 @@
+"""The tests: each folder says its scope in its own docstring; processes start through `tests.processes`."""

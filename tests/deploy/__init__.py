@@ -1,0 +1,1 @@
+"""What is deployed: the template, the stack that it makes, the artifact, and the CI that lets it through."""

@@ -1,0 +1,1 @@
+"""The documents against the code: every command, format, setting and promise in them."""
