@@ -478,6 +478,6 @@ def test_the_stack_that_invented_jobs_are_sent_to_registers_none_of_them() -> No
 
 
 def test_the_artifacts_python_is_the_functions() -> None:
-    text = (Path(ROOT) / "local" / "artifact.py").read_text()
+    text = (Path(ROOT) / "local" / "packaging" / "artifact.py").read_text()
     assert "PYTHON = (3, 13)" in text
     assert TEMPLATE["Resources"]["StatusPublisher"]["Properties"]["Runtime"] == "python3.13"
