@@ -12,11 +12,11 @@ from samcli.local.lambdafn.env_vars import EnvironmentVariables
 
 from handler.settings import read_settings
 from local.packaging.artifact import SERVICES, build, describe, find_python
+from local.stack.catalog_server import CatalogServer
 from local.stack.embedded import BUCKET, PORT, PREFIX
 from tests import processes
 from tests.conftest import TOKEN, Aws
 from tests.deploy.translated import ROOT, Stack
-from tests.integration.scripted_catalog import ScriptedCatalog
 from tests.runtime.emulator import LambdaRuntime, runtime_client
 
 EVENTS = sorted(path for path in (ROOT / "events").glob("*.json") if path.name != "env.json")
@@ -142,7 +142,7 @@ def test_the_built_artifact_does_with_every_event_file_what_the_sources_do(
 ) -> None:
     python, path = runtime
     assert len(EVENTS) >= 11
-    with ScriptedCatalog() as catalog:
+    with CatalogServer(TOKEN) as catalog:
         environment |= {"OAM_CATALOG_URL": catalog.url, "OAM_API_TOKEN": TOKEN, "MOCK_OAM_API": "false"}
         for event in EVENTS:
             # GIVEN a bucket for the sources, and one for the artifact

@@ -12,10 +12,11 @@ import pytest
 from botocore.session import Session
 
 import handler.app
+from local.stack.catalog_server import CatalogServer
+from local.stack.http_server import Answer
 from tests.conftest import TOKEN, Aws
 from tests.deploy.translated import Stack, translate
 from tests.factories import body, record
-from tests.integration.scripted_catalog import Answer, ScriptedCatalog
 from tests.integration.test_app import context
 
 
@@ -143,7 +144,7 @@ def test_the_policy_grants_what_the_function_calls_and_nothing_else(
         return client
 
     secret = aws.client("secretsmanager").create_secret(Name=uuid.uuid4().hex, SecretString=TOKEN)["ARN"]
-    with ScriptedCatalog() as catalog:
+    with CatalogServer(TOKEN) as catalog:
         environment |= {
             "OAM_CATALOG_URL": catalog.url,
             "OAM_API_TOKEN_SECRET_ARN": secret,

@@ -21,9 +21,10 @@ from handler.circuit_breaker import FAILURE_THRESHOLD
 from handler.deadline import Reserve
 from handler.publisher import Publisher
 from handler.settings import SettingsError
+from local.stack.catalog_server import CatalogServer
+from local.stack.http_server import Answer
 from tests.conftest import TOKEN, Aws
 from tests.factories import NOON, body, record
-from tests.integration.scripted_catalog import Answer, ScriptedCatalog
 
 
 def context(milliseconds: Callable[[], int] | int = 30_000) -> Any:
@@ -41,7 +42,7 @@ def context(milliseconds: Callable[[], int] | int = 30_000) -> Any:
 class Function:
     """A freshly started function, its environment, and what it printed."""
 
-    def __init__(self, aws: Aws, catalog: ScriptedCatalog, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, aws: Aws, catalog: CatalogServer, capsys: pytest.CaptureFixture[str]) -> None:
         self.aws, self.catalog, self.capsys = aws, catalog, capsys
         self.output = ""
 
@@ -90,8 +91,8 @@ class Function:
 
 
 @pytest.fixture
-def catalog() -> Iterator[ScriptedCatalog]:
-    with ScriptedCatalog() as running:
+def catalog() -> Iterator[CatalogServer]:
+    with CatalogServer(TOKEN) as running:
         yield running
 
 
@@ -99,7 +100,7 @@ def catalog() -> Iterator[ScriptedCatalog]:
 def function(
     aws: Aws,
     environment: dict[str, str],
-    catalog: ScriptedCatalog,
+    catalog: CatalogServer,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Function:
@@ -290,7 +291,7 @@ def test_the_token_is_nowhere_even_if_the_catalog_echoes_it_at_debug(
     assert function.catalog.requests[0].headers["Authorization"] == f"Bearer {TOKEN}"
 
 
-@pytest.mark.parametrize("value", ["kept", '{"token": "kept"}'])
+@pytest.mark.parametrize("value", [TOKEN, json.dumps({"token": TOKEN})])
 def test_the_token_is_read_from_its_secret_when_a_job_is_finished(
     function: Function, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
@@ -301,7 +302,7 @@ def test_the_token_is_read_from_its_secret_when_a_job_is_finished(
     # WHEN
     assert function.invoke(record(body("mosaic", "FINISHED"))) == []
     # THEN
-    assert function.catalog.requests[0].headers["Authorization"] == "Bearer kept"
+    assert function.catalog.requests[0].headers["Authorization"] == f"Bearer {TOKEN}"
 
 
 def test_a_secret_that_cannot_be_read_fails_the_message_and_is_said_in_the_object(
@@ -441,7 +442,7 @@ def test_jobs_are_in_memory_one_at_a_time(function: Function, monkeypatch: pytes
 
 def test_a_message_reaches_no_header_and_no_other_host(function: Function) -> None:
     # GIVEN a server that a producer would like to have the token sent to
-    with ScriptedCatalog() as elsewhere:
+    with CatalogServer(TOKEN) as elsewhere:
         injected = "http://a/1.tif\r\nX-Injected: yes"
         # WHEN it names that server wherever a URL can stand
         text = body(

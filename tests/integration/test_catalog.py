@@ -3,7 +3,6 @@
 import json
 import re
 import socket
-import socketserver
 import struct
 import threading
 import time
@@ -23,8 +22,9 @@ from handler.catalog_entry import Notification
 from handler.deadline import Deadline, Reserve
 from handler.outcomes import CatalogDown, CatalogError, CatalogTimeout, CatalogUnavailable, OutOfTime
 from handler.redaction import WITHHELD
+from local.stack.catalog_server import CatalogServer
+from local.stack.http_server import Answer, HttpServer, Request, Script
 from tests.conftest import in_seconds
-from tests.integration.scripted_catalog import Answer, ScriptedCatalog
 
 TOKEN = 't0ken/"with"&<odd>+characters='
 SAID = Notification("https://tiles/{z}/{x}/{y}.png", ("http://a/1.tif", "http://b/\ud800.tif"))
@@ -35,40 +35,22 @@ def client(url: str, token: str = TOKEN) -> Catalog:
 
 
 @pytest.fixture
-def server() -> Iterator[ScriptedCatalog]:
-    with ScriptedCatalog() as running:
+def server() -> Iterator[CatalogServer]:
+    with CatalogServer(TOKEN) as running:
         yield running
 
 
 @contextmanager
-def raw_server(*scripts: Callable[[socket.socket], None]) -> Iterator[tuple[str, list[bytes]]]:
-    """Serve connections one by one, each by a script; give the URL and what came."""
-    received: list[bytes] = []
-    todo = list(scripts)
+def raw_server(script: Script) -> Iterator[tuple[str, list[Request]]]:
+    """Serve every connection by a script once its request has come; give the URL and what came."""
+    received: list[Request] = []
 
-    class Handler(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            # The whole request: a connection closed with bytes unread resets the answer away.
-            request = b""
-            while b"\r\n\r\n" not in request:
-                request += self.request.recv(65_536)
-            head, _, body = request.partition(b"\r\n\r\n")
-            length = int(re.search(rb"content-length: (\d+)", head.lower())[1])  # type: ignore[index]
-            while len(body) < length:
-                body += self.request.recv(65_536)
-            received.append(request)
-            script = todo.pop(0) if todo else scripts[-1]
-            script(self.request)
+    def answer(request: Request) -> Script:
+        received.append(request)
+        return script
 
-    class Server(socketserver.ThreadingTCPServer):
-        allow_reuse_address = True
-        daemon_threads = True
-        block_on_close = False
-
-    with Server(("127.0.0.1", 0), Handler) as running:
-        threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_address[1]}", received
-        running.shutdown()
+    with HttpServer(answer) as running:
+        yield running.url, received
 
 
 def failure(catalog: Catalog, seconds: float = 20) -> str:
@@ -82,7 +64,7 @@ def failure(catalog: Catalog, seconds: float = 20) -> str:
 
 
 @pytest.mark.parametrize("status", [200, 201, 204])
-def test_a_2xx_of_the_post_itself_is_success(server: ScriptedCatalog, status: int) -> None:
+def test_a_2xx_of_the_post_itself_is_success(server: CatalogServer, status: int) -> None:
     server.answers.append(Answer(status, b"" if status == 204 else b"{}"))
     client(server.url).notify(SAID, in_seconds(20))
     (request,) = server.requests
@@ -96,15 +78,16 @@ def test_a_2xx_of_the_post_itself_is_success(server: ScriptedCatalog, status: in
     ("base", "path"), [("", "/tms"), ("/", "/tms"), ("/v1", "/v1/tms"), ("/a/b/", "/a/b/tms")]
 )
 def test_the_base_url_may_have_a_path_and_a_trailing_slash(
-    server: ScriptedCatalog, base: str, path: str
+    server: CatalogServer, base: str, path: str
 ) -> None:
+    server.answers.append(Answer(200))
     client(server.url + base).notify(SAID, in_seconds(20))
     assert server.requests[0].path == path
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed_and_no_success(server: ScriptedCatalog, status: int) -> None:
-    with ScriptedCatalog() as elsewhere:
+def test_a_redirect_is_not_followed_and_no_success(server: CatalogServer, status: int) -> None:
+    with CatalogServer(TOKEN) as elsewhere:
         server.answers.append(Answer(status, headers={"Location": f"{elsewhere.url}/tms"}))
         assert f"HTTP {status}" in failure(client(server.url))
         assert elsewhere.requests == []
@@ -112,14 +95,14 @@ def test_a_redirect_is_not_followed_and_no_success(server: ScriptedCatalog, stat
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 500, 501])
-def test_a_refusal_is_not_tried_again_at_once(server: ScriptedCatalog, status: int) -> None:
+def test_a_refusal_is_not_tried_again_at_once(server: CatalogServer, status: int) -> None:
     server.answers.append(Answer(status, b"the reason"))
     assert failure(client(server.url)) == f"HTTP {status}: the reason"
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("status", [413, 429, 503])
-def test_what_the_catalog_asks_for_is_told(server: ScriptedCatalog, status: int) -> None:
+def test_what_the_catalog_asks_for_is_told(server: CatalogServer, status: int) -> None:
     server.answers.append(Answer(status, b"later", headers={"Retry-After": "3600"}))
     with pytest.raises(CatalogError, match=f"HTTP {status}: later") as caught:
         client(server.url).notify(SAID, in_seconds(20))
@@ -127,14 +110,14 @@ def test_what_the_catalog_asks_for_is_told(server: ScriptedCatalog, status: int)
     assert len(server.requests) == 1
 
 
-def test_a_retry_after_that_is_none_does_not_hide_the_status(server: ScriptedCatalog) -> None:
+def test_a_retry_after_that_is_none_does_not_hide_the_status(server: CatalogServer) -> None:
     server.answers.append(Answer(503, b"down", headers={"Retry-After": "soon"}))
     assert failure(client(server.url)) == "HTTP 503: down"
 
 
 @pytest.mark.parametrize("status", [408, 502, 504, 520, 521, 522, 523, 524, 530])
 def test_a_proxy_before_a_dead_catalog_is_a_catalog_that_is_down_and_may_be_at_work(
-    server: ScriptedCatalog, status: int
+    server: CatalogServer, status: int
 ) -> None:
     server.answers.append(Answer(status))
     with pytest.raises(CatalogDown) as caught:
@@ -144,7 +127,7 @@ def test_a_proxy_before_a_dead_catalog_is_a_catalog_that_is_down_and_may_be_at_w
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_catalog_that_turns_requests_away_may_be_asked_again_at_once(
-    server: ScriptedCatalog, status: int
+    server: CatalogServer, status: int
 ) -> None:
     server.answers.append(Answer(status))
     with pytest.raises(CatalogUnavailable):
@@ -152,7 +135,7 @@ def test_a_catalog_that_turns_requests_away_may_be_asked_again_at_once(
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 500])
-def test_a_refusal_is_no_catalog_that_is_down(server: ScriptedCatalog, status: int) -> None:
+def test_a_refusal_is_no_catalog_that_is_down(server: CatalogServer, status: int) -> None:
     """A 500 may be about this one notification."""
     server.answers.append(Answer(status))
     with pytest.raises(CatalogError) as caught:
@@ -184,7 +167,7 @@ def test_a_hanging_catalog_is_left_within_the_time_there_is_and_asked_once_only(
     assert len(received) == 1
 
 
-def test_nothing_is_asked_without_time_for_it(server: ScriptedCatalog) -> None:
+def test_nothing_is_asked_without_time_for_it(server: CatalogServer) -> None:
     with pytest.raises(OutOfTime):
         client(server.url).notify(SAID, in_seconds(Reserve.POST + Reserve.RECORD - 0.1))
     assert server.requests == []
@@ -244,7 +227,7 @@ def test_an_answer_that_is_not_http_is_an_error() -> None:
 )
 @pytest.mark.parametrize("before", [0, 470, 495, 5_000])
 def test_a_token_that_the_catalog_echoes_is_withheld_with_all_that_stands_around_it(
-    server: ScriptedCatalog, written: str, before: int
+    server: CatalogServer, written: str, before: int
 ) -> None:
     server.answers.append(Answer(401, b"x" * before + written.encode() + b"!"))
     assert failure(client(server.url)) == f"HTTP 401: {WITHHELD}"
@@ -261,7 +244,7 @@ def test_a_token_that_breaks_off_with_the_answer_is_withheld() -> None:
 
 
 def test_the_text_of_an_exception_is_not_shown_and_its_kind_is(
-    server: ScriptedCatalog, monkeypatch: pytest.MonkeyPatch
+    server: CatalogServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever a library quotes of a request or an answer."""
 
@@ -275,7 +258,7 @@ def test_the_text_of_an_exception_is_not_shown_and_its_kind_is(
 @pytest.mark.parametrize("status", [200, 400, 503])
 @pytest.mark.parametrize("piece", [b"\\", b"&am", b"%", b"&#9"])
 def test_64_kb_that_look_encoded_hold_no_other_job_up(
-    server: ScriptedCatalog, status: int, piece: bytes
+    server: CatalogServer, status: int, piece: bytes
 ) -> None:
     """18 s of CPU, for a token that begins with a hyphen."""
     server.answers += [Answer(status, (piece * 65_536)[:65_536])] * 3
@@ -289,7 +272,7 @@ def test_64_kb_that_look_encoded_hold_no_other_job_up(
 
 
 def test_an_answer_that_is_not_going_to_be_shown_is_not_searched(
-    server: ScriptedCatalog, monkeypatch: pytest.MonkeyPatch
+    server: CatalogServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     searched: list[str] = []
 
@@ -312,13 +295,13 @@ def test_a_token_in_a_redirects_location_or_a_garbled_answer_stays_out_of_the_er
         failure(client(url))
 
 
-def test_a_body_that_is_no_utf8_is_shown_all_the_same(server: ScriptedCatalog) -> None:
+def test_a_body_that_is_no_utf8_is_shown_all_the_same(server: CatalogServer) -> None:
     server.answers.append(Answer(400, b"caf\xe9"))
     assert failure(client(server.url)) == "HTTP 400: caf\ufffd"
 
 
 def test_a_netrc_does_not_replace_the_token(
-    server: ScriptedCatalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: CatalogServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("default login u password p\n")
@@ -328,7 +311,7 @@ def test_a_netrc_does_not_replace_the_token(
     assert server.requests[0].headers["Authorization"] == f"Bearer {TOKEN}"
 
 
-def test_notifications_share_a_connection(server: ScriptedCatalog) -> None:
+def test_notifications_share_a_connection(server: CatalogServer) -> None:
     catalog = client(server.url)
     for _ in range(3):
         catalog.notify(SAID, in_seconds(20))
@@ -336,7 +319,7 @@ def test_notifications_share_a_connection(server: ScriptedCatalog) -> None:
     assert len({request.connection for request in server.requests}) == 1
 
 
-def test_32_threads_share_a_client(server: ScriptedCatalog) -> None:
+def test_32_threads_share_a_client(server: CatalogServer) -> None:
     catalog = client(server.url)
     notifications = [Notification(f"https://tiles/{number}", ("a",)) for number in range(32)]
     with ThreadPoolExecutor(32) as pool:
@@ -468,7 +451,7 @@ def test_a_name_with_eight_silent_addresses_is_a_catalog_that_is_down_in_time(
 
 
 def test_no_whole_request_is_sent_after_the_deadline_however_long_the_name_took(
-    server: ScriptedCatalog, monkeypatch: pytest.MonkeyPatch
+    server: CatalogServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is left behind would POST in the next invocation, beside another instance."""
     # GIVEN a name server that answers after the invocation's end
@@ -515,7 +498,7 @@ def test_an_answer_that_drips_is_left_in_time_and_counts_as_slow() -> None:
     ],
 )
 def test_what_the_transport_raises_is_a_catalog_that_is_down_in_words(
-    server: ScriptedCatalog, url: str, words: str
+    server: CatalogServer, url: str, words: str
 ) -> None:
     said = failure(client(url.format(server=server.url.removeprefix("http://"))))
     assert words in said
@@ -576,7 +559,7 @@ def test_a_body_is_not_handed_over_after_the_deadline_or_once_it_is_cancelled() 
     assert _Body(b"", deadline).read() == b""
 
 
-def test_no_room_for_a_thread_is_no_defect(monkeypatch: pytest.MonkeyPatch, server: ScriptedCatalog) -> None:
+def test_no_room_for_a_thread_is_no_defect(monkeypatch: pytest.MonkeyPatch, server: CatalogServer) -> None:
     def fail(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 

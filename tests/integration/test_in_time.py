@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,11 +17,11 @@ from handler.outcomes import StatusStoreError
 from handler.publisher import Publisher
 from handler.settings import read_settings
 from local.stack.event_source_mapping import EventSourceMapping
+from local.stack.http_server import Answer, HttpServer, Request
 from tests import processes
 from tests.conftest import in_seconds
 from tests.deploy.translated import TEMPLATE
 from tests.factories import body, record
-from tests.integration.scripted_catalog import Answer
 from tests.integration.test_app import Function, catalog, function  # noqa: F401 (fixtures)
 from tools.bench.run import quota
 
@@ -171,28 +170,12 @@ sys.stdin.readline()
 """
 
 
-class SlowS3(BaseHTTPRequestHandler):
-    """Takes 0.6 s for everything; nothing is there, and everything can be written."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args: object) -> None: ...
-
-    def do_GET(self) -> None:
-        time.sleep(0.6)
-        self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
-
-    def do_PUT(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        time.sleep(0.6)
-        self._answer(200, b"")
-
-    def _answer(self, status: int, body: bytes) -> None:
-        self.send_response_only(status)
-        self.send_header("ETag", '"e"')
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+def slow_s3(request: Request) -> Answer:
+    """Take 0.6 s for everything; nothing is there, and everything can be written."""
+    time.sleep(0.6)
+    if request.method == "GET":
+        return Answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+    return Answer(200, b"", {"ETag": '"e"'})
 
 
 def run_under_quota(share: float, environment: dict[str, str], *arguments: int) -> dict[str, float]:
@@ -228,16 +211,9 @@ def test_the_answer_of_the_largest_batch_is_in_time_with_the_least_memory_and_a_
     environment: dict[str, str], messages: int, memory_mb: int
 ) -> None:
     """Else Lambda ends the invocation, and all of its work is done again."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), SlowS3)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    environment |= {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"}
-    environment |= {"OAM_STATUS_SQS_QUEUE_URL": f"http://127.0.0.1:{server.server_port}/q"}
     timeout = min(PARAMETERS["FunctionTimeout"]["AllowedValues"])
-    try:
+    with HttpServer(slow_s3) as server:
+        environment |= {"AWS_ENDPOINT_URL": server.url, "OAM_STATUS_SQS_QUEUE_URL": f"{server.url}/q"}
         found = run_under_quota(memory_mb / 1_769, environment, messages, memory_mb, timeout)
-    finally:
-        server.shutdown()
-        server.server_close()
     assert found["left"] > 0
     assert found["failed"] < messages  # and the time was used

@@ -7,9 +7,9 @@ import pytest
 from handler.log import MAX_LINE_BYTES
 from handler.status_store import REFUSALS
 from local.stack.event_source_mapping import EventSourceMapping
+from local.stack.http_server import Answer
 from tests.factories import body, record
 from tests.integration.fault_proxy import Fault, FaultProxy
-from tests.integration.scripted_catalog import Answer
 from tests.integration.test_app import Function, catalog, function  # noqa: F401 (fixtures)
 
 

@@ -18,8 +18,8 @@ from handler.outcomes import (
     RetryLater,
 )
 from handler.status_object import to_iso
+from local.stack.http_server import Answer
 from tests.integration.fault_proxy import Fault
-from tests.integration.scripted_catalog import Answer
 from tests.integration.test_catalog import raw_server
 from tests.integration.test_publisher import PAYLOAD, Stage, finished, stage  # noqa: F401 (a fixture)
 

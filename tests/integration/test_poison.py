@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from handler.shortening import MAX_OBJECT_BYTES
+from local.stack.http_server import Answer
 from tests.conftest import Aws
 from tests.factories import body, largest_messages, record
-from tests.integration.scripted_catalog import Answer
 from tests.integration.test_app import Function, catalog, function  # noqa: F401 (fixtures)
 
 STARTED = '{"jobId": "j", "stage": "chunk", "status": "STARTED"'

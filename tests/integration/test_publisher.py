@@ -30,10 +30,11 @@ from handler.outcomes import (
 from handler.publisher import Publisher
 from handler.status_object import from_iso, to_iso
 from handler.status_store import StatusStore
+from local.stack.catalog_server import CatalogServer
+from local.stack.http_server import Answer
 from tests.conftest import TOKEN, Aws
 from tests.factories import NOON, event
 from tests.integration.fault_proxy import Fault, FaultProxy
-from tests.integration.scripted_catalog import Answer, ScriptedCatalog
 
 URI = "https://oam-tiles.s3.amazonaws.com/test-job/{z}/{x}/{y}.png"
 PAYLOAD = {
@@ -48,7 +49,7 @@ PAYLOAD = {
 class Stage:
     """A publisher with all it works on: S3 behind a proxy, a catalog, a clock that stands still."""
 
-    def __init__(self, aws: Aws, proxy: FaultProxy, catalog: ScriptedCatalog) -> None:
+    def __init__(self, aws: Aws, proxy: FaultProxy, catalog: CatalogServer) -> None:
         self.aws, self.proxy, self.catalog = aws, proxy, catalog
         self.now = NOON + 60_000
         self.breaker = CircuitBreaker(self.clock)
@@ -93,7 +94,7 @@ class Stage:
 
 @pytest.fixture
 def stage(aws: Aws) -> Iterator[Stage]:
-    with FaultProxy(aws.url) as proxy, ScriptedCatalog() as catalog:
+    with FaultProxy(aws.url) as proxy, CatalogServer(TOKEN) as catalog:
         yield Stage(aws, proxy, catalog)
 
 

@@ -17,9 +17,10 @@ from handler.catalog_entry import Notification
 from handler.deadline import Deadline, Reserve
 from handler.outcomes import CatalogError, OutOfTime, TokenUnavailable
 from handler.tokens import MAX_AGE, PAUSE, SecretToken
+from local.stack.catalog_server import CatalogServer
+from local.stack.http_server import Answer
 from tests.conftest import Aws
 from tests.integration.fault_proxy import Fault, FaultProxy
-from tests.integration.scripted_catalog import Answer, ScriptedCatalog
 
 NOTIFICATION = Notification("https://tiles/{z}/{x}/{y}.png", ("image",))
 
@@ -103,7 +104,7 @@ def test_a_secret_of_minutes_ago_is_read_again(secret: Secret) -> None:
 def test_a_rotation_needs_no_deployment(secret: Secret) -> None:
     # GIVEN a catalog that no longer takes the token that is known here
     secret.put("first")
-    with ScriptedCatalog() as server:
+    with CatalogServer(None) as server:
         catalog = Catalog(server.url, secret.token, 4)
         catalog.notify(NOTIFICATION, secret.deadline(20))
         secret.put("second")
@@ -121,7 +122,7 @@ def test_a_rotation_needs_no_deployment(secret: Secret) -> None:
 
 def test_a_wrong_token_is_not_sent_twice(secret: Secret) -> None:
     secret.put("wrong")
-    with ScriptedCatalog() as server:
+    with CatalogServer(None) as server:
         server.answers += [Answer(401), Answer(401)]
         with pytest.raises(CatalogError, match="HTTP 401"):
             Catalog(server.url, secret.token, 4).notify(NOTIFICATION, secret.deadline(20))
@@ -131,7 +132,7 @@ def test_a_wrong_token_is_not_sent_twice(secret: Secret) -> None:
 
 def test_both_tokens_of_a_rotation_stay_out_of_the_error(secret: Secret) -> None:
     secret.put("first-token")
-    with ScriptedCatalog() as server:
+    with CatalogServer(None) as server:
         catalog = Catalog(server.url, secret.token, 4)
         secret.token(None, secret.deadline(20))
         secret.put("second-token")
@@ -362,7 +363,7 @@ def test_without_a_token_to_go_on_with_each_job_fails_but_only_one_waits(secret:
 def test_only_a_401_makes_the_last_token_bad(secret: Secret) -> None:
     # GIVEN a catalog that no longer takes the token, and a secret that can't be read
     secret.put("f1rst")
-    with ScriptedCatalog() as server:
+    with CatalogServer(None) as server:
         catalog = Catalog(server.url, secret.token, 4)
         catalog.notify(NOTIFICATION, secret.deadline(20))
         server.answers += [Answer(500), Answer(403), Answer(401)]

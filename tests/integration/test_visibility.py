@@ -11,11 +11,12 @@ from aws_lambda_powertools import Logger
 
 from handler.deadline import Deadline, Reserve
 from handler.queue import Queue
+from local.stack.catalog_server import CatalogServer
 from local.stack.event_source_mapping import EventSourceMapping
+from local.stack.http_server import Answer
 from tests.conftest import TOKEN, Aws, in_seconds
 from tests.factories import body, record
 from tests.integration.fault_proxy import Fault, FaultProxy
-from tests.integration.scripted_catalog import Answer, ScriptedCatalog
 from tests.integration.test_app import Function, catalog, function  # noqa: F401 (fixtures)
 
 
@@ -174,7 +175,7 @@ def test_retry_after_reaches_the_message_as_its_least_wait(
 
 
 def test_without_a_queue_url_the_queues_own_timeout_holds(function: Function) -> None:  # noqa: F811 (the fixture)
-    with ScriptedCatalog():
+    with CatalogServer(TOKEN):
         assert function.invoke(
             {"messageId": "m", "body": "poison", "receiptHandle": "r", "attributes": {}}
         ) == ["m"]

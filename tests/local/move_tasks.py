@@ -8,12 +8,13 @@ import json
 import threading
 import time
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 from local.stack.embedded import Stack
+from local.stack.http_server import Answer, HttpServer, Request
+from tests.integration.fault_proxy import passed_on
+
+JSON = {"Content-Type": "application/x-amz-json-1.0"}
 
 # A move of another day, as it is listed: without its handle, since it does not run.
 EARLIER = {
@@ -60,49 +61,24 @@ class MoveTasks:
         return Counter(action for action, _ in self.asked)
 
     def __enter__(self) -> "MoveTasks":
-        tasks = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *args: object) -> None: ...
-
-            def do_POST(self) -> None:
-                action = self.headers["X-Amz-Target"].rpartition(".")[2]
-                sent = self.rfile.read(int(self.headers["Content-Length"]))
-                tasks.asked.append((action, json.loads(sent)))
-                if action in tasks.answers:
-                    status, answer = tasks.answers[action]
-                elif own := getattr(tasks, action, None):
-                    status, answer = 200, json.dumps(own(json.loads(sent))).encode()
-                else:
-                    status, answer = tasks.passed(self.path, sent, dict(self.headers.items()))
-                self.send_response_only(status)
-                self.send_header("Content-Type", "application/x-amz-json-1.0")
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+        self.server = HttpServer(self.answer)
+        self.url = self.server.__enter__().url
         return self
 
     def __exit__(self, *_: object) -> None:
         self.cancelled.set()
         if self.mover:
             self.mover.join()
-        self.server.shutdown()
-        self.server.server_close()
+        self.server.__exit__(None, None, None)
 
-    def passed(self, path: str, sent: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
-        headers = {name: value for name, value in headers.items() if name != "Host"}
-        try:
-            with urlopen(Request(self.stack.url + path, sent, headers)) as answer:
-                return answer.status, answer.read()
-        except HTTPError as error:
-            return error.code, error.read()
+    def answer(self, request: Request) -> Answer:
+        action = request.headers["X-Amz-Target"].rpartition(".")[2]
+        self.asked.append((action, request.json))
+        if action in self.answers:
+            return Answer(*self.answers[action], JSON)
+        if own := getattr(self, action, None):
+            return Answer(200, json.dumps(own(request.json)).encode(), JSON)
+        return passed_on(request, self.stack.url)
 
     def StartMessageMoveTask(self, asked: dict[str, Any]) -> dict[str, Any]:  # noqa: N802 (SQS's name)
         assert asked["SourceArn"].endswith("dead-letters")

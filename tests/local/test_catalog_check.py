@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 from local.cli.catalog_check import check_catalog, judge
 from local.cli.findings import Result
 from local.stack.catalog_server import CatalogServer
-from tests.integration.scripted_catalog import Answer, ScriptedCatalog
+from local.stack.http_server import Answer, HttpServer, Request
 
 
 def test_a_catalog_that_refuses_a_wrong_token_passes() -> None:
@@ -33,7 +33,7 @@ def test_a_catalog_that_refuses_a_wrong_token_passes() -> None:
 
 def test_a_catalog_that_takes_any_token_has_nothing_to_register() -> None:
     # GIVEN a catalog that takes the very token
-    with ScriptedCatalog() as spy:
+    with CatalogServer(None) as spy:
         check_catalog(spy.url)
     (request,) = spy.requests
     token = request.headers["Authorization"].removeprefix("Bearer ")
@@ -66,7 +66,7 @@ def test_a_catalog_that_takes_any_token_has_nothing_to_register() -> None:
 )
 def test_each_other_answer_says_what_it_means(answer: Answer, said: str, todo: str) -> None:
     # GIVEN a catalog that answers so
-    with ScriptedCatalog() as catalog:
+    with CatalogServer(None) as catalog:
         catalog.answers.append(answer)
 
         # WHEN it is asked
@@ -85,7 +85,7 @@ def test_a_password_of_the_users_netrc_is_not_sent(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
 
     # WHEN the catalog is asked
-    with ScriptedCatalog() as catalog:
+    with CatalogServer(None) as catalog:
         check_catalog(catalog.url)
 
     # THEN it got the wrong token all the same
@@ -108,16 +108,20 @@ def test_a_certificate_that_is_not_trusted_is_told(tmp_path: Path) -> None:
     (tmp_path / "both.pem").write_bytes(secret + certificate.public_bytes(pem))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "both.pem")
-    with ScriptedCatalog() as catalog:
-        catalog.server.socket = context.wrap_socket(catalog.server.socket, server_side=True)
+    requests: list[Request] = []
 
+    def refuse(request: Request) -> Answer:
+        requests.append(request)
+        return Answer(401)
+
+    with HttpServer(refuse, tls=context) as catalog:
         # WHEN it is asked
-        found = check_catalog(catalog.url.replace("http://", "https://"))
+        found = check_catalog(catalog.url)
 
     # THEN it is said so, and nothing was sent
     assert found.result is Result.WRONG
     assert found.found.endswith("the certificate of 127.0.0.1 is not accepted")
-    assert catalog.requests == []
+    assert requests == []
 
 
 def test_a_missing_tms_is_told_apart_from_a_refused_token() -> None:

@@ -52,7 +52,7 @@ def test_without_the_token_nothing_is_taken(header: str | None) -> None:
         # THEN it is refused, and remembered as such
         assert answer.status_code == 401
         assert catalog.entries == {}
-        assert [(request.authorization, request.status) for request in catalog.requests] == [(header, 401)]
+        assert [request.headers.get("Authorization") for request in catalog.requests] == [header]
 
 
 @pytest.mark.parametrize(

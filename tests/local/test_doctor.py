@@ -278,7 +278,7 @@ def test_all_is_well_with_the_embedded_stack_and_nothing_of_it_is_changed(
     assert "wrong " not in run.stdout.replace("a wrong token", "").replace("wrong token", "")
     # AND nothing is left, and the catalog was asked once, and told nothing
     assert "Contents" not in stack.s3.list_objects_v2(Bucket="oam-status")
-    assert [(request.method, request.payload) for request in stack.catalog.requests] == [("POST", {})]
+    assert [(request.method, request.json) for request in stack.catalog.requests] == [("POST", {})]
     assert stack.catalog.entries == {}
 
 

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from local.cli.function_log import FunctionLog, News, news_in, show_news
+from local.stack.http_server import Answer
 from tests.factories import body, record
-from tests.integration.scripted_catalog import Answer
 from tests.integration.test_app import Function, catalog, function  # noqa: F401 (fixtures)
 
 

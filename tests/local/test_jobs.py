@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
 
 import boto3
 import pytest
@@ -19,6 +18,7 @@ from local.cli.job_reader import AHEAD, READS, JobReader
 from local.cli.jobs import Found, Listed, find_job, find_jobs, list_jobs, read_jobs
 from local.cli.target import Part
 from local.stack.embedded import s3_client
+from local.stack.http_server import Answer, Request, Script
 from tests.conftest import Aws
 from tests.factories import event
 from tests.integration.fault_proxy import FaultProxy
@@ -51,17 +51,13 @@ class KeyProxy(FaultProxy):
 
     answers: dict[str, tuple[int, bytes, int]] = field(default_factory=dict)
 
-    def handle(self, request: BaseHTTPRequestHandler) -> None:
+    def answer(self, request: Request) -> Answer | Script:
         known = self.answers.get(request.path.partition("?")[0].rpartition("/")[2])
         if known is None:
-            super().handle(request)
-            return
+            return super().answer(request)
         status, content, length = known
-        request.send_response_only(status)
-        request.send_header("Content-Length", str(length))
-        request.end_headers()
-        request.wfile.write(content)
-        request.close_connection = True
+        head = f"HTTP/1.1 {status} -\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        return lambda connection: connection.sendall(head.encode() + content)
 
 
 def error(code: str, message: str) -> bytes:

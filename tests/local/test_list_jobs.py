@@ -7,13 +7,13 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 
 from handler.job_status import JobStatus, fold
 from handler.status_object import to_json
+from local.stack.http_server import Answer, Request, Script
 from tests import processes
 from tests.conftest import Aws
 from tests.factories import event
@@ -172,13 +172,12 @@ class SilentProxy(FaultProxy):
     asked: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
 
-    def handle(self, request: BaseHTTPRequestHandler) -> None:
+    def answer(self, request: Request) -> Answer | Script:
         if "status.json" not in request.path:
-            super().handle(request)
-            return
+            return super().answer(request)
         self.asked.set()
         self.released.wait(60)
-        request.close_connection = True
+        return lambda connection: connection.close()
 
 
 def test_ctrl_c_ends_it_at_once_though_s3_does_not_answer(aws: Aws, variables: dict[str, str]) -> None:

@@ -6,22 +6,22 @@ from pathlib import Path
 
 import pytest
 
+from local.stack.catalog_server import CatalogServer
 from tests.conftest import TOKEN, Aws
 from tests.factories import body, record
-from tests.integration.scripted_catalog import ScriptedCatalog
 from tests.runtime.emulator import LambdaRuntime
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def catalog() -> Iterator[ScriptedCatalog]:
-    with ScriptedCatalog() as running:
+def catalog() -> Iterator[CatalogServer]:
+    with CatalogServer(TOKEN) as running:
         yield running
 
 
 def test_a_batch_is_published_and_its_failures_reported(
-    aws: Aws, environment: dict[str, str], catalog: ScriptedCatalog, tmp_path: Path
+    aws: Aws, environment: dict[str, str], catalog: CatalogServer, tmp_path: Path
 ) -> None:
     # GIVEN the function as Lambda starts it, with Lambda's own name for the region
     environment |= {"OAM_CATALOG_URL": catalog.url, "OAM_API_TOKEN": TOKEN, "MOCK_OAM_API": ""}

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from local.stack.catalog_server import CatalogServer
+from local.stack.http_server import Answer
 from tests.conftest import TOKEN, Aws
 from tests.factories import body, record
-from tests.integration.scripted_catalog import Answer, ScriptedCatalog
 from tests.runtime.emulator import LambdaRuntime
 
 ROOT = Path(__file__).parents[2]
@@ -37,13 +38,13 @@ Start = Callable[..., LambdaRuntime]
 
 
 @pytest.fixture
-def catalog() -> Iterator[ScriptedCatalog]:
-    with ScriptedCatalog() as running:
+def catalog() -> Iterator[CatalogServer]:
+    with CatalogServer(TOKEN) as running:
         yield running
 
 
 @pytest.fixture
-def start(aws: Aws, environment: dict[str, str], catalog: ScriptedCatalog, tmp_path: Path) -> Start:
+def start(aws: Aws, environment: dict[str, str], catalog: CatalogServer, tmp_path: Path) -> Start:
     """Give a function as the stack has it: JSON lines, and the token in Secrets Manager."""
     secret = aws.client("secretsmanager").create_secret(Name=uuid.uuid4().hex, SecretString=TOKEN)
     environment |= {
@@ -63,7 +64,7 @@ def lambdas(level: str | None) -> dict[str, str]:
 @pytest.mark.parametrize("debug", ["", "oam:*"])
 @pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARN", None])
 def test_at_any_level_of_lambdas_our_lines_are_as_debug_says_and_hold_no_token(
-    start: Start, catalog: ScriptedCatalog, level: str | None, debug: str
+    start: Start, catalog: CatalogServer, level: str | None, debug: str
 ) -> None:
     with start(DEBUG=debug, **lambdas(level)) as function:
         # WHEN a mosaic is finished
@@ -142,7 +143,7 @@ class _Echo(socketserver.StreamRequestHandler):
 
 @pytest.mark.parametrize("broken", ["header", "status line"])
 def test_a_token_that_comes_back_in_a_broken_answer_is_not_logged(
-    start: Start, catalog: ScriptedCatalog, broken: str
+    start: Start, catalog: CatalogServer, broken: str
 ) -> None:
     """urllib3 writes such a line, at WARNING, as it came."""
     catalog.answers.append(Answer(401, headers={"Connection": "close", "X": f"1\r\nno header, but {TOKEN}"}))
