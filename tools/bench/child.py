@@ -30,7 +30,7 @@ class Context:
 
 
 def peak_memory() -> float:
-    """Give the largest resident set, in MB; not getrusage's, which begins with that of who started this process."""
+    """Give the largest resident set, in MB; getrusage's begins with that of the process that started this."""
     status = Path("/proc/self/status").read_text()
     return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 1024
 

@@ -1,4 +1,4 @@
-"""The loop floor: the requests that the result needs, with the same HTTP stack and concurrency, and no logic."""
+"""The loop floor: the requests that the result needs, by the same HTTP stack and at once, with no logic."""
 
 import functools
 import os

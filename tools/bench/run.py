@@ -300,8 +300,8 @@ def cold_start(stage: Stage, repeats: int, scratch: Path) -> None:
 def quota(pid: int, share: float, period: float = 0.02) -> Iterator[None]:
     """Give a process a share of one CPU: stopped when it has used it up, until the next period.
 
-    As Linux' own quota has it (https://docs.kernel.org/scheduler/sched-bwc.html), which is what Lambda's share
-    is; what it took too much in a period is taken from the next.
+    As Linux' own quota has it (https://docs.kernel.org/scheduler/sched-bwc.html), which is what Lambda's
+    share is; what it took too much in a period is taken from the next.
     """
     if share >= 1:
         yield

@@ -221,7 +221,7 @@ class SQS:
         return message
 
     def redrive(self, count: int) -> int:
-        """Send dead letters back, as StartMessageMoveTask does: with new ids and timestamps; give how many."""
+        """Send dead letters back, as StartMessageMoveTask does: with new ids and times; give how many."""
         self._random.shuffle(self.dead)
         moved, self.dead = self.dead[:count], self.dead[count:]
         for message in moved:

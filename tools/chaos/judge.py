@@ -498,7 +498,8 @@ def _reason(line: Mapping[str, Any]) -> str:
     """Give the last line of a log line's traceback, and the innermost of the handler's own frames."""
     trace = str(line.get("exception") or line.get("error") or line).strip().splitlines()
     own = [frame.strip() for frame in trace if "/handler/" in frame]
-    return f"{line.get('message', 'function error')}: {trace[-1][:300]} ({own[-1] if own else 'no frame of ours'})"
+    where = own[-1] if own else "no frame of ours"
+    return f"{line.get('message', 'function error')}: {trace[-1][:300]} ({where})"
 
 
 def judge(run: "Run", prefix: str) -> list[Finding]:

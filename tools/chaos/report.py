@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tools.chaos.judge import Finding
+from tools.chaos.schedule import PROFILES
+from tools.chaos.worker import SABOTAGE
 
 if TYPE_CHECKING:
     from tools.chaos.harness import Run
@@ -90,6 +92,15 @@ def write_journal(run: "Run", path: Path) -> None:
             file.write(json.dumps({"at": round(at, 3), **line}) + "\n")
 
 
+def again(run: "Run") -> str:
+    """Give the command that runs the same schedule."""
+    profile = run.schedule.profile
+    command = f".venv/bin/python -m tools.chaos --{profile.name} --seed {run.schedule.seed}"
+    if profile.jobs != PROFILES[profile.name].jobs:
+        command += f" --jobs {profile.jobs}"
+    return f"{SABOTAGE}={run.sabotage} {command}" if run.sabotage else command
+
+
 def _abridged(body: bytes) -> Any:
     try:
         stored = json.loads(body)
@@ -113,8 +124,8 @@ def as_text(run: "Run", findings: list[Finding], directory: Path | None) -> str:
         return [f"{indent}{count:>7,}  {name}" for name, count in values.items()]
 
     lines = [
-        f"Chaos: seed {told['seed']}, {told['profile']}, schedule {told['schedule']}, {told['workers']} workers"
-        + (f", sabotage {told['sabotage']}" if told["sabotage"] else ""),
+        f"Chaos: seed {told['seed']}, {told['profile']}, schedule {told['schedule']},"
+        f" {told['workers']} workers" + (f", sabotage {told['sabotage']}" if told["sabotage"] else ""),
         f"messages            {told['messages']:>7,}  of {told['jobs']:,} jobs",
         *listed(told["messages_by_kind"], "              "),
         f"deliveries          {told['deliveries']:>7,}",
@@ -130,8 +141,10 @@ def as_text(run: "Run", findings: list[Finding], directory: Path | None) -> str:
         f"catalog POSTs       {told['catalog_posts']:>7,}  for {told['catalog_entries']:,} entries",
         f"duplicates posted   {told['duplicates_posted_total']:>7,}",
         *listed(told["duplicates_posted"], "              "),
-        f"dead letters        {told['dead_letters']:>7,}  ({told['messages_by_kind'].get('poison', 0):,} poison;"
-        f" {told['dead_letters_redriven']:,} redriven, {told['valid_messages_dead_lettered']:,} of them valid,"
+        f"dead letters        {told['dead_letters']:>7,}"
+        f"  ({told['messages_by_kind'].get('poison', 0):,} poison;"
+        f" {told['dead_letters_redriven']:,} redriven,"
+        f" {told['valid_messages_dead_lettered']:,} of them valid,"
         f" {told['of_these_unlucky_by_schedule']:,} by the schedule)",
     ]
     if told["known_limits"]:
@@ -145,7 +158,8 @@ def as_text(run: "Run", findings: list[Finding], directory: Path | None) -> str:
         lines += [f"  {finding.kind}: {finding.job_id} {finding.text}" for finding in findings[:_SHOWN]]
         if len(findings) > _SHOWN:
             lines.append(f"  ... and {len(findings) - _SHOWN:,} more")
-        lines.append(f"The workers' logs: {directory}")
+        lines.append(f"The workers' logs and the journal: {directory}")
+        lines.append(f"Run it again: {again(run)}")
     else:
         lines.append("The model agrees: nothing was lost, and nothing went backwards.")
     return "\n".join(lines) + "\n"

@@ -3,7 +3,7 @@
 `python -m tools.chaos.worker` is their nursery: it imports the handler once, then forks a worker whenever it
 is told to, so that a worker that was killed is back in some milliseconds. It takes one JSON command a line
 (`start`, `kill`, `stop`, `poll`) and answers each with one line. It alone kills, and only its own children,
-which it has not waited for yet: a process id that it signals is nobody else's. When its input ends, so do they.
+which it has not waited for yet: a process id that it signals is no other's. When its input ends, so do they.
 """
 
 import json
@@ -27,8 +27,8 @@ from local.stack.event_source_mapping import EventSourceMapping
 
 INVOCATION = 6.0  # seconds that a batch has
 
-# What makes the function's own waits fit into a run of a minute; times in seconds. Visibility timeouts are not
-# here: the queue's own clock is quicker (`Settings.scale` in harness.py), whatever the function asks for.
+# What makes the function's own waits fit into a run of a minute; times in seconds. Visibility timeouts are
+# not here: the queue's own clock is quicker (`SCALE` in harness.py), whatever the function asks for.
 CONSTANTS: dict[str, Any] = {
     "handler.deadline.Reserve.AWS_CONNECT": 0.2,
     "handler.deadline.Reserve.AWS_READ": 0.4,
