@@ -69,9 +69,16 @@ format: setup ## Format the code and fix what the linter can
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
 
+# Most tests wait for something, so there are more processes than cores; a group of tests shares a process.
+WORKERS := --numprocesses $(or $(N),4) --dist loadgroup --no-loadscope-reorder
+
 .PHONY: test
-test: setup ## Run all tests; branch coverage of handler/ has to be 95 % (ARGS="-k name" for some)
-	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term)
+test: setup ## Run all tests; branch coverage of handler/ has to be 95 % (N=4 processes; ARGS="-k name" for some)
+	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),$(WORKERS) --cov --cov-report=term)
+
+.PHONY: test-fast
+test-fast: setup ## Run the tests of what is pure: half a minute
+	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/unit tests/properties $(ARGS)
 
 .PHONY: chaos
 chaos: setup ## Run several handler processes under faults, kills and outages, against a model (SEED=7 LONG=1)

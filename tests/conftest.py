@@ -1,9 +1,10 @@
-"""The servers that the tests talk to, over HTTP on loopback."""
+"""The servers that the tests talk to, over HTTP on loopback; and how the suite runs and says what failed."""
 
 import os
+import secrets
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,36 @@ processes.enter_clean_environment()
 
 REGION = "us-east-1"
 TOKEN = "s3cret-token"  # of the test catalog
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give Hypothesis a seed that can be told, unless one is given; each process of a run has the same."""
+    if config.getoption("--hypothesis-seed") is None:
+        config.option.hypothesis_seed = str(secrets.randbelow(2**32))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what may take longest, so that no process is left with it when the others are done."""
+    items.sort(key=lambda item: -max((mark.args[0] for mark in item.iter_markers("timeout")), default=0))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say how to run a failed test again, with its seed if it has one."""
+    if call.excinfo:
+        # The test's time is over; an alarm while the failure is put into words would end the whole run.
+        item.ihook.pytest_timeout_cancel_timer(item=item)
+    report = yield
+    if report.failed:
+        name = item.nodeid.rpartition("@")[0] if item.get_closest_marker("xdist_group") else item.nodeid
+        options = ""
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            options = f"--hypothesis-seed={item.config.getoption('--hypothesis-seed')} "
+        report.sections.append(("run it again", f".venv/bin/python -m pytest {options}'{name}'"))
+    return report
 
 
 @dataclass(frozen=True)

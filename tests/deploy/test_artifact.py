@@ -19,6 +19,9 @@ from tests.conftest import TOKEN, Aws
 from tests.deploy.translated import ROOT, Stack
 from tests.runtime.emulator import LambdaRuntime, runtime_client
 
+# They share what is built.
+pytestmark = [pytest.mark.xdist_group("artifact"), pytest.mark.timeout(200)]
+
 EVENTS = sorted(path for path in (ROOT / "events").glob("*.json") if path.name != "env.json")
 
 

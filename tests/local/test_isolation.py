@@ -14,24 +14,46 @@ import pytest
 
 from tests import processes
 
-# One test for each way in which the suite starts something, and some that work in its own process.
-STARTERS = [
-    "tests/tools/test_bench.py::test_the_loop_floor_makes_the_same_requests",
-    "tests/docs/test_readme.py::test_every_make_target_shown_exists_and_make_alone_lists_it",
-    "tests/docs/test_readme.py::test_no_file_names_a_package_index",
-    "tests/deploy/test_template.py::test_sam_finds_nothing_to_complain_of[default]",
-    "tests/integration/test_app.py",
-    "tests/integration/test_tokens.py",
-    "tests/local/test_aws_server.py::test_as_a_process_of_its_own_it_says_its_url_and_ends_on_a_signal",
-    "tests/local/test_demo.py::test_it_ends_well_and_a_pipe_gets_plain_lines",
-    "tests/local/test_redrive.py::test_an_operator_reads_the_dead_letters_with_reasons_then_redrives_them",
-    "tests/local/test_send.py::test_a_file_of_ours_is_sent_in_the_order_of_the_timestamps[full-job]",
-    "tests/local/test_start.py::test_an_embedded_stack_publishes_what_is_sent_to_it_until_it_is_interrupted",
-    "tests/local/test_start.py::test_a_signal_lets_the_batch_in_hand_finish",
-    "tests/runtime/test_lambda_runtime.py",
-    "tests/unit/test_settings.py",
-]
-CHAOS = ["-m", "tools.chaos", "--small", "--jobs=8", "--quiet"]
+# One test or more for each way in which the suite starts something, and some that work in its own process.
+STARTERS = {
+    "in process": [
+        "-m",
+        "pytest",
+        "tests/integration/test_app.py::test_exactly_the_messages_that_failed_are_reported",
+        "tests/integration/test_app.py::test_the_token_is_read_from_its_secret_when_a_job_is_finished",
+        "tests/integration/test_metrics.py::test_what_had_no_time_left_is_among_what_failed",
+        "tests/integration/test_visibility.py::test_retry_after_reaches_the_message_as_its_least_wait",
+        "tests/unit/test_settings.py",
+    ],
+    "make, git and sam": [
+        "-m",
+        "pytest",
+        "tests/docs/test_pages.py",
+        "tests/docs/test_readme.py::test_no_file_names_a_package_index",
+        "tests/deploy/test_template.py::test_sam_finds_nothing_to_complain_of[default]",
+    ],
+    "tools": [
+        "-m",
+        "pytest",
+        "tests/local/test_aws_server.py::test_as_a_process_of_its_own_it_says_its_url_and_ends_on_a_signal",
+        "tests/local/test_redrive.py::test_without_a_terminal_and_yes_another_stack_is_left_alone",
+        "tests/local/test_redrive.py::test_at_a_terminal_it_shows_what_it_will_do_and_asks",
+        "tests/local/test_send.py::test_a_file_of_ours_is_sent_in_the_order_of_the_timestamps[full-job]",
+    ],
+    "start": [
+        "-m",
+        "pytest",
+        "tests/local/test_start.py::test_an_embedded_stack_publishes_what_is_sent_to_it_until_it_is_interrupted",
+    ],
+    "demo": ["-m", "pytest", "tests/local/test_demo.py::test_it_ends_well_and_a_pipe_gets_plain_lines"],
+    "runtime and bench": [
+        "-m",
+        "pytest",
+        "tests/runtime/test_lambda_runtime.py::test_a_batch_is_published_and_its_failures_reported",
+        "tests/tools/test_bench.py::test_the_loop_floor_makes_the_same_requests",
+    ],
+    "chaos": ["-m", "tools.chaos", "--small", "--jobs=8", "--quiet"],
+}
 
 
 class Trap:
@@ -130,21 +152,21 @@ def checkout(tmp_path: Path, trap: Trap) -> Path:
     return folder
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.parametrize("command", STARTERS.values(), ids=STARTERS)
+@pytest.mark.timeout(240)
 def test_nothing_that_the_user_has_configured_is_reached_by_a_test(
-    checkout: Path, trap: Trap, tmp_path: Path
+    checkout: Path, trap: Trap, tmp_path: Path, command: list[str]
 ) -> None:
     # GIVEN a .env, and an environment, that name a trap wherever a user may name something
     surroundings = processes.clean(os.environ) | of_the_user(trap.url, tmp_path)
     # The trap itself works.
     socket.create_connection(("127.0.0.1", int(trap.url.rpartition(":")[2]))).close()
     # WHEN the suite's ways to start something are used
-    for arguments in (["-m", "pytest", "-q", *STARTERS], CHAOS):
-        done = processes.run(
-            [sys.executable, *arguments], cwd=checkout, env=surroundings, timeout=380, closed=False
-        )
-        # THEN all is as it is without
-        assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-2_000:]
+    done = processes.run(
+        [sys.executable, *command], cwd=checkout, env=surroundings, timeout=220, closed=False
+    )
+    # THEN all is as it is without
+    assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-2_000:]
     # AND nothing was contacted, or asked for credentials
     assert trap.caught == [b""]
     assert not (tmp_path / "asked").exists()
