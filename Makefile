@@ -88,9 +88,19 @@ chaos: setup ## Run several handler processes under faults, kills and outages, a
 bench: setup ## Measure the publisher beside what else one would write (ARGS="--only latency"; a quarter of an hour for all)
 	@$(BIN)/python -m tools.bench $(if $(ARGS),$(ARGS),--json docs/benchmark.json --plot docs/benchmark.png)
 
+.PHONY: mutants
+mutants: .venv-mutmut/ready ## Change the pure modules and the notifier, a change at a time: which changes does no test notice? (some minutes)
+	@nice -n 19 .venv-mutmut/bin/python -m mutmut run $(ARGS)
+	@.venv-mutmut/bin/python -m mutmut results
+
+# Apart from .venv, as it wants another click than sam; the tests' own packages it takes from there.
+.venv-mutmut/ready: requirements-mutmut.txt .venv/ready
+	@$(PYTHON) local/packaging/make_venv.py --megabytes 50 --uv $(BIN)/uv .venv-mutmut requirements-mutmut.txt
+	@for packages in .venv-mutmut/lib/*/site-packages; do echo "$(CURDIR)/.venv/lib/$$(basename "$$(dirname "$$packages")")/site-packages" > "$$packages/tests.pth"; done
+
 .PHONY: clean
 clean: ## Remove what was built and set up here
-	@rm -rf .venv .venv-checkov .aws-sam build .coverage
+	@rm -rf .venv .venv-checkov .venv-mutmut .aws-sam build mutants .coverage
 
 # --- Dependencies -------------------------------------------------------------------------------------
 
@@ -101,7 +111,9 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 -
 lock: setup ## Pin again what pyproject.toml asks for, with hashes (UPGRADE=1: the newest versions)
 	@$(LOCK) --extra dev $(if $(UPGRADE),--upgrade) --output-file requirements-dev.txt
 	@$(LOCK) --constraints requirements-dev.txt $(if $(UPGRADE),--upgrade) --output-file requirements.txt
-	@echo checkov | $(subst pyproject.toml,-,$(LOCK)) $(if $(UPGRADE),--upgrade) --output-file requirements-checkov.txt
+	@for tool in checkov mutmut; do \
+		echo $$tool | $(subst pyproject.toml,-,$(LOCK)) $(if $(UPGRADE),--upgrade) --output-file requirements-$$tool.txt; \
+	done
 
 # --- AWS ----------------------------------------------------------------------------------------------
 # Sam's own commands. ENV=staging or ENV=production takes that part of samconfig.toml.

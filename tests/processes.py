@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 KEPT = frozenset({"CI", "HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SEED", "SHELL"}) | frozenset(
     {"SSL_CERT_DIR", "SSL_CERT_FILE", "TERM", "TMPDIR", "TZ", "USER"}
 )
-KEPT_PREFIXES = ("LC_", "PIP_", "PYTEST_", "COV_", "COVERAGE_", "HYPOTHESIS_", "OAM_CHAOS_")
+KEPT_PREFIXES = ("LC_", "PIP_", "PYTEST_", "COV_", "COVERAGE_", "HYPOTHESIS_", "MUTANT_", "OAM_CHAOS_")
 PIPS = {
     "PIP_PROXY": ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"),
     "PIP_CERT": ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
