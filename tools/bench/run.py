@@ -535,7 +535,7 @@ def main() -> int:
     print(as_table(stage.rows))
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(
-        json.dumps({"machine": machine(), "results": stage.results, "table": stage.rows}, indent=1)
+        json.dumps({"machine": machine(), "results": stage.results, "table": stage.rows}, indent=1) + "\n"
     )
     if arguments.plot:
         plot(stage.results, arguments.plot)
