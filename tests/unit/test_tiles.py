@@ -2,7 +2,7 @@
 
 import pytest
 
-from handler.tiles import tile_json, tiles_url
+from handler.tiles import MAX_TARGET_BYTES, tile_json, tiles_url
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,8 @@ from handler.tiles import tile_json, tiles_url
         ("http://tiles.example.org/a", "http://tiles.example.org/a"),
         ("https://Tiles.example.org:8080/A?v=1", "https://Tiles.example.org:8080/A?v=1"),
         ("https://tiles.example.org/a/", "https://tiles.example.org/a"),
+        # a slash at the end goes, and nothing else
+        ("s3://oam/TEX/", "https://oam.s3.amazonaws.com/TEX"),
     ],
 )
 def test_a_target_is_served_at(target: str, url: str) -> None:
@@ -56,6 +58,12 @@ def test_a_bucket_whose_name_is_a_lower_case_dns_label_is_a_host_name(bucket: st
 )  # fmt: skip
 def test_nobody_could_fetch_tiles_from(target: object) -> None:
     assert tiles_url(target) is None
+
+
+def test_a_target_may_have_its_greatest_length_and_no_byte_more() -> None:
+    longest = "https://t.example.org/".ljust(MAX_TARGET_BYTES, "k")
+    assert tiles_url(longest) == longest
+    assert tiles_url(longest + "k") is None
 
 
 @pytest.mark.parametrize(
