@@ -1,4 +1,4 @@
-"""A bucket of status objects that takes its time for each GET: `python -m tools.bench.bucket OBJECTS MILLISECONDS`.
+"""A bucket of status objects that is slow: `python -m tools.bench.bucket OBJECTS MILLISECONDS` (for each GET).
 
 Prints its URL, and serves until its input ends. Of ten jobs one has failed and one is refused by the catalog.
 """
