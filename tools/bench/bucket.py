@@ -1,4 +1,4 @@
-"""A bucket of status objects that is slow: `python -m tools.bench.bucket OBJECTS MILLISECONDS` (for each GET).
+"""A bucket of status objects, slow at each GET: `python -m tools.bench.bucket OBJECTS MILLISECONDS`.
 
 Prints its URL, and serves until its input ends. Of ten jobs one has failed and one is refused by the catalog.
 """
