@@ -179,7 +179,7 @@ def _handler() -> Handler:
 
 
 def _poll(mapping: EventSourceMapping, ending: _Ending, log: FunctionLog) -> None:
-    """Deliver batches until a signal, or until nobody reads the log."""
+    """Deliver batches until a signal, or until the reader of its lines went away."""
     try:
         while not log.is_unread:
             try:

@@ -28,7 +28,7 @@ from local.stack.event_source_mapping import Delivery, EventSourceMapping, Handl
 LOG = Path(__file__).parents[2] / "build" / "demo.log"
 
 # In seconds, but for the counts.
-VISIBILITY_TIMEOUT = 1  # short, so that nobody waits for the dead letters
+VISIBILITY_TIMEOUT = 1  # short: the dead letters are waited for
 MAX_RECEIVE_COUNT = 3
 FUNCTION_TIMEOUT = 30
 LONGEST_DRAIN = 60

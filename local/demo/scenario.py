@@ -139,7 +139,7 @@ def _straight_through() -> Job:
     job_id = "straight-through"
     return Job(
         job_id,
-        "nothing goes wrong; a /vsicurl/ image, a bucket with dots, a field that nobody documented",
+        "nothing goes wrong; a /vsicurl/ image, a bucket with dots, an undocumented field",
         (
             message(job_id, "chunk", "STARTED"),
             message(job_id, "chunk", "FINISHED", tiles=312),

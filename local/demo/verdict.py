@@ -73,7 +73,7 @@ def judge_strangers(jobs: Iterable[Job], keys: Iterable[str]) -> Verdict:
     return Verdict(
         "bucket",
         "no status object but these jobs'",
-        tuple(f"nobody's status object: {name}" for name in strangers),
+        tuple(f"a status object of no job here: {name}" for name in strangers),
     )
 
 

@@ -174,7 +174,7 @@ REAL = {
 
 
 def test_a_queue_that_does_not_answer_is_told(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    # GIVEN everything configured, but nobody listening
+    # GIVEN everything configured, but nothing listening
     url = "http://127.0.0.1:9"
 
     # WHEN the program is started
