@@ -38,7 +38,8 @@ PAUSE = 0.35  # between two batches on a terminal, for people to see what happen
 NEXT = {
     "make start": "a stack that stays; then, elsewhere:",
     "make send EVENT=events/full-job.json": "a job's messages for it",
-    "make show JOB=test-job": "what became of them",
+    ".venv/bin/oam-status jobs": "what became of them",
+    ".venv/bin/oam-status job test-job": "one job's history",
     ".venv/bin/oam-status doctor": "whether all is as it must be",
 }
 
