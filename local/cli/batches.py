@@ -73,7 +73,7 @@ def batches(bodies: Iterable[str]) -> Iterator[list[str]]:
             yield batch
 
 
-def send_in_batches(sqs: "SQSClient", queue_url: str, bodies: Iterable[str]) -> Iterator[Sent]:
+def send_in_batches(sqs: "SQSClient", queue_url: str, bodies: Iterable[str]) -> Iterator[list[Sent]]:
     """Send messages, and end at the first batch of which SQS does not take all.
 
     Args:
@@ -82,7 +82,7 @@ def send_in_batches(sqs: "SQSClient", queue_url: str, bodies: Iterable[str]) -> 
         bodies: the messages' bodies, in order.
 
     Yields:
-        Each message that SQS took, when its batch is sent.
+        Those messages of each batch that SQS took.
 
     Raises:
         SendError: when SQS did not take a message of a batch; the others of that batch are sent.
@@ -93,8 +93,7 @@ def send_in_batches(sqs: "SQSClient", queue_url: str, bodies: Iterable[str]) -> 
             QueueUrl=queue_url,
             Entries=[{"Id": str(number), "MessageBody": body} for number, body in enumerate(batch)],
         )
-        for taken in answer.get("Successful", []):
-            yield Sent(taken["MessageId"], batch[int(taken["Id"])])
+        yield [Sent(taken["MessageId"], batch[int(taken["Id"])]) for taken in answer.get("Successful", [])]
         if refused := answer.get("Failed", []):
             lines = [
                 f"    {printable(batch[int(each['Id'])], 100)}\n"

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 LOOKING = 120  # seconds for which a message is invisible to others while we look at it, at the most
+_AT_ONCE = 10  # are taken, then looked into: what is shown meanwhile moves on
 
 _EXAMPLE = """\b
 Examples:
@@ -136,7 +137,7 @@ def read_dead_letters(
     """
     letters: list[DeadLetter] = []
     with Hand(sqs, queue_url, LOOKING) as hand:
-        while taken := hand.take(limit - len(letters)):
+        while taken := hand.take(min(_AT_ONCE, limit - len(letters))):
             for letter in taken:
                 letters.append(_dead_letter(letter, status_of))
                 if on_read:

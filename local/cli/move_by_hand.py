@@ -138,9 +138,8 @@ def move_one_by_one(sqs: "SQSClient", way: Way, count: int, rules: Rules) -> Mov
     kept: list[Kept] = []
     found: set[str] = set()
     moved = seen = 0
-    rate = way.rate
+    rate, began = way.rate, time.monotonic()
     portion = min(PORTION, int(rate * HOLD * _SHARE)) if rate else PORTION
-    began = time.monotonic()
     with Hand(sqs, way.source, HOLD) as hand:
         while letters := hand.take(min(portion, count - seen)):
             for letter in letters:
@@ -153,8 +152,7 @@ def move_one_by_one(sqs: "SQSClient", way: Way, count: int, rules: Rules) -> Mov
                     else:
                         _move(sqs, hand, letter, way.target, rules)
                         moved += 1
-                        wait = began + moved / rate - time.monotonic() if rate else 0
-                        time.sleep(max(JUST_APART, wait))
+                        time.sleep(max(JUST_APART, began + moved / rate - time.monotonic() if rate else 0))
                 if rules.on_seen:
                     rules.on_seen(seen, count)
     return Moved(moved, kept, hand.not_put_back, frozenset(found))

@@ -56,17 +56,18 @@ def _send(target: Target, bodies: list[str], *, as_json: bool) -> None:
     done = 0
     try:
         with target.explaining("Sending failed"), progress_bar("Sending", len(bodies)) as bar:
-            for sent in send_in_batches(target.sqs, target.queue_url, bodies):
-                done += 1
-                if as_json:
-                    print_json({"messageId": sent.message_id, "body": sent.body})
-                else:
-                    print(f"sent {sent.message_id}  {printable(sent.body, 100)}", flush=True)
+            for batch in send_in_batches(target.sqs, target.queue_url, bodies):
+                done += len(batch)
+                for sent in batch:
+                    if as_json:
+                        print_json({"messageId": sent.message_id, "body": sent.body})
+                    else:
+                        print(f"sent {sent.message_id}  {printable(sent.body, 100)}", flush=True)
                 bar.show(done, len(bodies))
     except click.ClickException as error:
         raise SendError(f"{error.message}\nSent {done} of {len(bodies)} messages.") from error
     except (KeyboardInterrupt, BrokenPipeError):
-        print(f"Stopped. Sent {done} of {len(bodies)} messages.", file=sys.stderr)
+        print(f"Stopped. Sent {done} of {len(bodies)} messages, or a batch more.", file=sys.stderr)
         raise
 
 

@@ -1,6 +1,7 @@
 """`oam-status send`: bodies reach SQS as they are, in batches, and a job's in the order of their sending."""
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,7 @@ def test_a_jobs_messages_are_so_far_apart_that_their_times_differ(
 ) -> None:
     monkeypatch.setattr("local.cli.batches.JUST_APART", 0.05)  # which an SQS on this machine does not take
     bodies = [body("chunk", "STARTED", n=number) for number in range(3)]
-    sent = list(send_in_batches(stack.sqs, stack.queue_url, bodies))
+    sent = [each for batch in send_in_batches(stack.sqs, stack.queue_url, bodies) for each in batch]
     messages = stack.sqs.receive_message(
         QueueUrl=stack.queue_url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["SentTimestamp"]
     )["Messages"]
@@ -237,3 +238,21 @@ def test_at_a_terminal_it_shows_the_messages_and_asks(
     assert done == code, shown
     assert f"    the body\\x1b[31m\n1 messages go to {stack.queue_url}\nGo on? [y/N]" in shown
     assert len(received(stack.sqs, stack.queue_url)) == count
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["dead-letters", "ARGS=--json"], "dead-letters --json"),
+        (["redrive", "RATE=5", "ALL=1"], "redrive --rate 5 --all"),
+        (["redrive", "JOB=a b", "MESSAGE=c"], "redrive --job a --job b --message c"),
+        (["send", "EVENT=x.json", "STACK=my stack"], "send x.json --stack my stack"),
+        (["renotify", "JOB=a b"], "renotify a b"),
+    ],
+)
+def test_a_target_of_the_makefile_is_a_thin_name_for_its_command(
+    checkout: Path, arguments: list[str], command: str
+) -> None:
+    done = processes.run(["make", "--assume-old=setup", "--dry-run", *arguments], cwd=checkout, check=True)
+    words = shlex.split(done.stdout.replace("\\\n", ""))
+    assert " ".join(words[words.index("local.cli") + 1 :]) == command
