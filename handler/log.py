@@ -53,8 +53,11 @@ def set_debug(logger: Logger, *, debug: bool) -> None:
 def to_line(entry: dict[str, Any]) -> str:
     """Return a log entry as one line of ASCII: what it quotes may control a terminal, or be no UTF-8.
 
+    Lists and objects come last: CloudWatch Logs Insights finds 200 fields of a line, and each item is one
+    (https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_AnalyzeLogData-discoverable-fields.html).
     Where the line would be too long, the longest values are truncated, and become text if they are none.
     """
+    entry = dict(sorted(entry.items(), key=lambda field: isinstance(field[1], list | dict)))
     line = _encode(entry)
     if len(line) <= MAX_LINE_BYTES:
         return line

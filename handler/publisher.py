@@ -4,6 +4,7 @@ import threading
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from aws_lambda_powertools import Logger
 
@@ -64,7 +65,7 @@ class Publisher:
         decision = folded.decision
         failure: Exception | None = decision.refusal
         if decision.claim:
-            failure = self._notify(job, decision.claim, stored, report)
+            failure = self._notify(job, decision.claim, decision.message_id, stored, report)
         if failure:
             report.failed[decision.message_id] = failure
             if isinstance(failure, RetryLater) and failure.job_outcome:
@@ -104,16 +105,16 @@ class Publisher:
         report.outcomes += [
             Outcome.PUBLISHED if message_id in folded.new else Outcome.UNCHANGED for message_id in job.events
         ]
-        now = round(job.deadline.now() * 1000)
-        # The sender's clock may be ahead. CloudWatch gives no percentiles of a metric with a negative value
-        # (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricStatistics.html).
-        report.lags += [max(0, now - job.events[message_id].sent_at) for message_id in folded.new]
+        lags = [_lag(job, message_id) for message_id in folded.new]
+        report.lags += lags
+        lag: dict[str, Any] = {"lag_ms": max(lags)} if lags else {}
         self.logger.info(
             message,
             job_id=job.job_id,
             stage=folded.stage,
             status=folded.status,
             message_id=list(job.events),
+            **lag,
         )
 
     def _report_replaced(
@@ -133,12 +134,19 @@ class Publisher:
             reason=unreadable.reason,
         )
 
-    def _notify(self, job: Job, claim: Claim, stored: StoredObject, report: Report) -> Exception | None:
-        """Send a notification and record what came of it; return why it failed, if it did."""
+    def _notify(
+        self, job: Job, claim: Claim, message_id: str, stored: StoredObject, report: Report
+    ) -> Exception | None:
+        """Send what a message makes due, and record what came of it; return why it failed, if it did."""
         result = self.notifier.notify(claim, job.deadline)
         if result.state is CatalogState.NOTIFIED:
             report.outcomes.append(Outcome.CATALOG_NOTIFIED)
-            self.logger.info("Catalog notified", job_id=job.job_id, uri=claim.notification.uri)
+            self.logger.info(
+                "Catalog notified",
+                job_id=job.job_id,
+                uri=claim.notification.uri,
+                lag_ms=_lag(job, message_id),
+            )
         elif result.state is CatalogState.MOCKED:
             report.outcomes.append(Outcome.CATALOG_MOCKED)
             self.logger.info(
@@ -173,6 +181,15 @@ class Publisher:
             new = frozenset(job.events).difference(event.message_id for event in before.history)
             fields = deciding_event(status).fields
             return _Folded(body, fields["stage"], fields["status"], new, decision, unreadable)
+
+
+def _lag(job: Job, message_id: str) -> int:
+    """Return the milliseconds since a message was sent.
+
+    Not below 0: the sender's clock may be ahead, and CloudWatch gives no percentiles of a metric with a
+    negative value (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricStatistics.html).
+    """
+    return max(0, round(job.deadline.now() * 1000) - job.events[message_id].sent_at)
 
 
 def _read(stored: StoredObject | None) -> tuple[JobStatus, _Unreadable | None]:

@@ -1,5 +1,6 @@
 """What the function's log says of each message, and that no line is longer than CloudWatch takes."""
 
+import time
 import uuid
 
 import pytest
@@ -8,7 +9,7 @@ from handler.log import MAX_LINE_BYTES
 from handler.status_store import REFUSALS
 from local.stack.event_source_mapping import EventSourceMapping
 from local.stack.http_server import Answer
-from tests.factories import body, record
+from tests.factories import NOON, body, record
 from tests.integration.fault_proxy import Fault, FaultProxy
 from tests.integration.test_app import Function, catalog, function  # noqa: F401 (fixtures)
 
@@ -109,6 +110,23 @@ def test_a_notified_catalog_is_a_line_of_its_job(function: Function) -> None:  #
     (line,) = function.logged("Catalog notified")
     assert (line["level"], line["job_id"]) == ("INFO", "test-job")
     assert line["uri"] == "https://oam-tiles.s3.amazonaws.com/test-job/{z}/{x}/{y}.png"
+
+
+def test_published_and_notified_say_how_long_it_took_since_the_message_was_sent(function: Function) -> None:  # noqa: F811
+    # GIVEN messages that were sent 60, 50 and 40 seconds ago
+    now = time.time_ns() // 1_000_000 - NOON
+    first, second = (
+        record(body("chunk", "STARTED"), now - 60_000),
+        record(body("chunk", "FINISHED"), now - 50_000),
+    )
+    # WHEN
+    for batch in ([first], [first, second], [second], [record(body("mosaic", "FINISHED"), now - 40_000)]):
+        assert function.invoke(*batch) == []
+    # THEN it is the longest of those that were new
+    lines = function.logged("Job status published") + function.logged("Catalog notified")
+    assert [round(line["lag_ms"] / 10_000) for line in lines] == [6, 5, 4, 4]
+    (unchanged,) = function.logged("Job status unchanged")
+    assert "lag_ms" not in unchanged
 
 
 def test_jobs_that_the_open_circuit_holds_back_are_one_line_of_a_batch(function: Function) -> None:  # noqa: F811

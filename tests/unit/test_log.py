@@ -138,6 +138,11 @@ def test_a_line_is_written_once_with_its_level_and_a_time_that_lambda_understand
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d", found["timestamp"])
 
 
+def test_what_holds_many_values_comes_last_for_insights_finds_200_fields_of_a_line() -> None:
+    line = to_line({"message_id": ["a"] * 300, "reason": "why", "stack_trace": {"frames": []}, "lag_ms": 1})
+    assert list(json.loads(line)) == ["reason", "lag_ms", "message_id", "stack_trace"]
+
+
 def test_a_short_line_is_as_it_was_said() -> None:
     entry = {"message": "é\ud800\u2028\x1b", "ids": ["a"], "payload": {"b": None}, "error": KeyError("k")}
     assert json.loads(to_line(entry)) == entry | {"error": "'k'"}
