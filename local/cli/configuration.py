@@ -22,7 +22,7 @@ from handler.settings import SettingsError, read_settings
 from local.cli.deployed import CONFIG, find_deployed
 from local.cli.env_file import EnvFileError, parse_env_file, quoted
 from local.cli.target import ConfigurationError, Part, Target
-from local.stack.aws_server import HOST
+from local.stack.catalog_server import HOST
 from local.stack.embedded import (
     ACCOUNT,
     BUCKET,

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
-from local.stack.aws_server import HOST, aws_server
-from local.stack.catalog_server import CatalogServer
+from local.stack.catalog_server import HOST, CatalogServer
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -144,6 +143,9 @@ def embedded_stack(
     Raises:
         OSError: when one of the ports is taken, or this machine has no such address.
     """
+    # Late: it takes half a second, and most tools look for a stack that runs elsewhere.
+    from local.stack.aws_server import aws_server  # noqa: PLC0415
+
     catalog_server = CatalogServer(_TOKEN, port=catalog_port(port), not_yet_indexed=not_yet_indexed)
     with aws_server(port, host) as url, catalog_server as catalog:
         s3, sqs = s3_client(url), sqs_client(url)

@@ -106,3 +106,9 @@ def test_as_a_process_of_its_own_it_says_its_url_and_ends_on_a_signal(number: si
         finally:
             process.kill()
     assert (process.returncode, errors) == (0, "")
+
+
+def test_a_tool_that_looks_for_a_stack_does_not_load_what_runs_one() -> None:
+    """It would take longer than all else that such a tool loads."""
+    code = "import sys, local.cli.main; print([name for name in sys.modules if name in ('moto', 'werkzeug')])"
+    assert processes.run([sys.executable, "-c", code], check=True).stdout == "[]\n"
