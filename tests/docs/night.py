@@ -1,0 +1,284 @@
+"""A night on call: the embedded stack as a deployed one, the function, a fault, and the page's commands in a shell."""
+
+import importlib
+import io
+import json
+import logging
+import os
+import pty
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from datetime import timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from moto.s3.models import s3_backends
+
+import handler.app
+from local.stack.catalog_server import CatalogServer
+from local.stack.embedded import ACCOUNT, BUCKET, PREFIX, Stack
+from local.stack.event_source_mapping import EventSourceMapping, Record
+from tests import processes
+from tests.docs.aws import AwsCli
+from tests.docs.deployed import STACK, TOKEN, Deployed
+from tests.docs.page import SECTIONS, commands
+from tests.docs.pages import ROOT
+from tests.factories import body
+
+_CODE = re.compile(r"\n--- (\d+)\n")
+
+
+class Night:
+    """The stack, with what is done to it and by it.
+
+    Args:
+        stack: the embedded stack; its catalog is not used.
+        folder: an empty one, for the shell.
+        patch: undoes what is done to this process's environment.
+
+    Attributes:
+        catalog: the catalog that the function tells.
+        error: why the last batch failed as a whole, if it did.
+    """
+
+    def __init__(self, stack: Stack, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.stack = stack
+        self.folder = folder
+        self._patch = patch
+        self.make_bucket()
+        self.catalog = CatalogServer(TOKEN)
+        self.catalog.__enter__()
+        variables = {
+            "OAM_STATUS_SQS_QUEUE_URL": stack.queue_url,
+            "OAM_STATUS_BUCKET": BUCKET,
+            "OAM_STATUS_PREFIX": PREFIX,
+            "OAM_CATALOG_URL": self.catalog.url,
+        }
+        self.deployed = Deployed(stack.url, stack.queue_url, stack.dead_letter_queue_url, BUCKET, variables)
+        self.aws_cli = AwsCli(self.deployed.client)
+        self._log = io.StringIO()
+        self.error: str | None = None
+        self._records: list[Record] = []
+        self.restart()
+
+    def end(self) -> None:
+        """Remove what moto would keep."""
+        self.catalog.__exit__(None, None, None)
+        self.aws_cli.__exit__()
+        self.deployed.remove()
+        for url in (self.stack.queue_url, self.stack.dead_letter_queue_url):
+            self.stack.sqs.delete_queue(QueueUrl=url)
+
+    # The function
+
+    def restart(self) -> None:
+        """Start the function anew, with the environment that the deployed function has now."""
+        found = self.deployed.client("lambda").get_function_configuration(FunctionName=STACK)
+        for name in [name for name in os.environ if name.startswith("OAM_")]:
+            self._patch.delenv(name)
+        for name, value in (self.aws() | found["Environment"]["Variables"]).items():
+            self._patch.setenv(name, value)
+        # A Powertools logger holds on to the stdout that it was made with.
+        logging.Logger.manager.loggerDict.pop(handler.app.SERVICE, None)
+        with redirect_stdout(self._log):
+            self.function: ModuleType = importlib.reload(handler.app)
+
+    def send(self, job_id: str, *steps: str) -> None:
+        """Send a job's messages."""
+        for step in steps:
+            stage, status = step.split()
+            self.send_body(body(stage, status, job_id))
+
+    def send_body(self, text: str) -> None:
+        self.stack.sqs.send_message(QueueUrl=self.stack.queue_url, MessageBody=text)
+
+    def deliver(self, batches: int = 1, timeout: float = 30) -> None:
+        """Deliver what is in the queue, as the event source mapping does if it is on.
+
+        Args:
+            batches: so many, one after the other.
+            timeout: the seconds that the function has for a batch.
+        """
+        if not self.deployed.is_polled():
+            return
+        mapping = EventSourceMapping(
+            self.stack.sqs,
+            self.stack.queue_url,
+            self.function.lambda_handler,
+            batch_size=100,
+            timeout=timeout,
+            wait=1,
+        )
+        for _ in range(batches):
+            if records := mapping.receive():
+                self._records = records
+                self.error = mapping.deliver(records).error
+                self._keep_log()
+
+    def come_back(self) -> None:
+        """Let the visibility timeout of the last batch's messages be over."""
+        for record in self._records:
+            self.stack.sqs.change_message_visibility(
+                QueueUrl=self.stack.queue_url, ReceiptHandle=record["receiptHandle"], VisibilityTimeout=0
+            )
+
+    def _keep_log(self) -> None:
+        """Put what the function wrote where AWS would."""
+        lines = self._log.getvalue().splitlines()
+        if self.error:
+            # As Lambda's runtime writes of what a function raised; tests/deploy/test_queries.py has a real line.
+            kind, _, text = self.error.splitlines()[-1].partition(": ")
+            lines.append(
+                json.dumps({"level": "ERROR", "errorMessage": text, "errorType": kind.split(".")[-1]})
+            )
+        self._log.seek(0)
+        self._log.truncate()
+        if lines:
+            self.deployed.log(lines)
+
+    # Faults
+
+    def lose_bucket(self) -> None:
+        """Remove the bucket; there is nothing in it."""
+        self.stack.s3.delete_bucket(Bucket=BUCKET)
+
+    def make_bucket(self) -> None:
+        """Make the bucket, if it is not there, as the template does."""
+        self.stack.s3.create_bucket(Bucket=BUCKET)
+        self.stack.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+
+    def stop_catalog(self) -> None:
+        """Let the catalog be down; it forgets its entries."""
+        self.catalog.__exit__(None, None, None)
+        self.restart()  # its open connections would go on being served
+
+    def start_catalog(self) -> None:
+        """Let it be up again."""
+        port = int(self.catalog.url.rpartition(":")[2])
+        self.catalog = CatalogServer(TOKEN, port=port)
+        self.catalog.__enter__()
+
+    def make_older(self, job_id: str, seconds: int) -> None:
+        """Let a job's status object have been written so long ago."""
+        bucket = s3_backends[ACCOUNT]["aws"].buckets[BUCKET]
+        bucket.keys[f"{PREFIX}/{job_id}-status.json"].last_modified -= timedelta(seconds=seconds)
+
+    def status(self, job_id: str) -> dict[str, Any]:
+        """Give a job's status object."""
+        key = f"{PREFIX}/{job_id}-status.json"
+        found: dict[str, Any] = json.loads(self.stack.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+        return found
+
+    # The operator
+
+    def aws(self) -> dict[str, str]:
+        """Give what leads AWS's SDK to the stack."""
+        return {
+            "AWS_ENDPOINT_URL": self.stack.url,
+            "AWS_ACCESS_KEY_ID": "x",
+            "AWS_SECRET_ACCESS_KEY": "x",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+
+    def variables(self) -> dict[str, str]:
+        """Give the shell's variables that "Before you begin" sets."""
+        return {
+            "QUEUE": self.stack.queue_url,
+            "QUEUE_ARN": self.deployed.queue_arn,
+            "DEAD_LETTERS": self.stack.dead_letter_queue_url,
+            "BUCKET": BUCKET,
+            "FUNCTION": STACK,
+            "SECRET": self.deployed.secret,
+        }
+
+    def follow(
+        self,
+        anchor: str,
+        step: str | None = None,
+        answers: str = "",
+        *,
+        then: Sequence[str] = (),
+        begun: bool = True,
+        between: Callable[[], object] | None = None,
+    ) -> "Shown":
+        """Run the commands of a section's step, or of a whole section, one after the other in one shell.
+
+        Args:
+            anchor: of the section.
+            step: the words that the step begins with.
+            answers: what the operator types.
+            then: more commands.
+            begun: whether the shell has the variables that "Before you begin" sets.
+            between: called after each command; then each has a shell of its own.
+        """
+        section = SECTIONS[anchor]
+        lines = [*(commands(section.steps[step]) if step else section.commands), *then]
+        assert lines
+        variables = self.variables() if begun else {}
+        if not between:
+            return self._run(lines, answers, variables)
+        output = []
+        for line in lines:
+            output.append(self._run([line], answers, variables))
+            between()
+        return Shown("\n".join(output), [code for shown in output for code in shown.codes])
+
+    def _run(self, lines: Sequence[str], answers: str, variables: dict[str, str]) -> "Shown":
+        """Run commands in a shell at a terminal, where a person answers."""
+        marked = [f"{line}\nprintf '\\n--- %s\\n' $?" for line in lines]
+        main, terminal = pty.openpty()
+        os.write(main, answers.encode())
+        environment = processes.environment(**self.aws(), **variables, NO_COLOR="1", TERM="dumb")
+        environment["PATH"] = f"{self._tools()}{os.pathsep}{environment['PATH']}"
+        with processes.start(
+            ["bash", "-c", "\n".join(marked)],
+            cwd=self.folder,
+            env=environment,
+            stdin=terminal,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        ) as process:
+            os.close(terminal)
+            output, _ = process.communicate(timeout=60)
+        os.close(main)
+        codes = [int(code) for code in _CODE.findall(output)]
+        assert len(codes) == len(lines), output
+        return Shown(_CODE.sub("", output), codes)
+
+    def _tools(self) -> Path:
+        """Make the folder of the commands: `make` shows what it would do, as nothing can be deployed here."""
+        folder = self.folder / "bin"
+        if not folder.exists():
+            folder.mkdir()
+            oam_status = [sys.executable, "-m", "local.cli"]
+            make = ["/usr/bin/env", f"PATH={os.environ['PATH']}", "make", "-n", "-C", str(ROOT)]
+            for name, program in {
+                "aws": self.aws_cli.program,
+                "make": f'#!/bin/sh\nexec {shlex.join(make)} "$@"\n',
+                "oam-status": f'#!/bin/sh\nexec {shlex.join(oam_status)} "$@"\n',
+            }.items():
+                (folder / name).write_text(program)
+                (folder / name).chmod(0o755)
+        return folder
+
+
+class Shown(str):
+    """What commands showed.
+
+    Attributes:
+        codes: their exit codes.
+    """
+
+    codes: list[int]
+
+    def __new__(cls, output: str, codes: list[int]) -> "Shown":
+        """Keep the exit codes beside the text."""
+        shown = super().__new__(cls, output)
+        shown.codes = codes
+        return shown
