@@ -22,7 +22,6 @@ from handler.settings import SettingsError, read_settings
 from local.cli.deployed import CONFIG, find_deployed
 from local.cli.env_file import EnvFileError, parse_env_file, quoted
 from local.cli.target import ConfigurationError, Part, Target
-from local.stack.catalog_server import HOST
 from local.stack.embedded import (
     ACCOUNT,
     BUCKET,
@@ -34,6 +33,7 @@ from local.stack.embedded import (
     s3_client,
     sqs_client,
 )
+from local.stack.http_server import HOST
 
 ENV_FILE = Path(".env")  # in the working directory
 

@@ -26,9 +26,9 @@ from local.cli.findings import Result
 from local.cli.function_log import FunctionLog, show_news, show_raw
 from local.cli.options import PORTS
 from local.cli.target import ConfigurationError, Part, Target
-from local.stack.catalog_server import HOST
 from local.stack.embedded import BUCKET, FUNCTION_TIMEOUT, PORT, PREFIX, Stack, embedded_stack
 from local.stack.event_source_mapping import Delivery, EventSourceMapping, Handler
+from local.stack.http_server import HOST
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

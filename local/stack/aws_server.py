@@ -23,7 +23,7 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import make_server
 
-from local.stack.catalog_server import HOST
+from local.stack.http_server import HOST
 
 _ANY = "0.0.0.0"  # noqa: S104 (all addresses, 127.0.0.1 among them: only for who asks for it)
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
-from local.stack.catalog_server import HOST, CatalogServer
+from local.stack.catalog_server import CatalogServer
+from local.stack.http_server import HOST
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

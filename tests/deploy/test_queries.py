@@ -8,10 +8,10 @@ import pytest
 
 from handler.publisher import Publisher
 from local.stack.event_source_mapping import EventSourceMapping
+from local.stack.http_server import Answer
 from tests.deploy.insights import GENERATED, MAX_FIELDS, Query, discovered
 from tests.deploy.translated import ROOT, Stack
 from tests.factories import body, record
-from tests.integration.scripted_catalog import Answer
 from tests.integration.test_app import (  # noqa: F401 (its fixtures)
     Function,
     catalog,
