@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 _BATCH_SIZE = 100
+_EXAMPLES = """\b
+Examples:
+  make start
+  make start ARGS=--json
+"""
+
 _FOR_DOCKER = '   (make invoke, Docker on Linux: make start ARGS="--host 172.17.0.1")'
 _AFTER_AN_ERROR = 5  # seconds until the queue is polled again
 
@@ -71,7 +77,9 @@ class _Ending:
             self._waits = False
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80}, epilog=_EXAMPLES
+)
 @click.option("--port", type=PORTS, default=PORT, show_default=True, help="Of the embedded S3 and SQS.")
 @click.option(
     "--host",
@@ -83,15 +91,10 @@ class _Ending:
 @click.option("--json", "as_json", is_flag=True, help="The function's log as it is.")
 @click.pass_context
 def start(context: click.Context, port: int, host: str, *, as_json: bool) -> None:
-    r"""Poll the queue that .env or the environment names.
+    """Poll the queue that .env or the environment names.
 
     With nothing configured, an embedded stack is run. Ctrl-C or SIGTERM ends
-    it after the batch in hand, a second one at once.
-
-    \b
-    Examples:
-      make start
-      make start ARGS=--json
+    it after the batch in hand, a second one immediately.
     """
     ending = _Ending()
     target = find_stack(Part.QUEUE | Part.BUCKET | Part.FUNCTION, port)

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from local.cli.main import cli
+from local.cli.start import start
 from tests.conftest import Aws
 from tests.deploy.translated import TEMPLATE
 from tests.local.deployed import OUTPUTS, deploy
@@ -22,6 +23,11 @@ def test_each_command_has_help_with_an_example_in_80_columns(name: str) -> None:
     assert shown.exit_code == 0
     assert f"  oam-status {name}" in shown.output.partition("Example")[2]
     assert all(len(line) <= 80 for line in shown.output.splitlines())
+
+
+def test_the_help_of_make_start_has_each_example_on_a_line_of_its_own() -> None:
+    shown = CliRunner().invoke(start, ["--help"], prog_name="make start", terminal_width=80)
+    assert "\n    make start\n    make start ARGS=--json\n" in shown.output
 
 
 @pytest.mark.parametrize(
