@@ -34,6 +34,7 @@ class Deployed:
         self, url: str, queue_url: str, dead_letter_queue_url: str, bucket: str, variables: dict[str, str]
     ) -> None:
         self.url = url
+        self._clients: dict[str, Any] = {}
         self.bucket = bucket
         attributes = self.client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])
         self.queue_arn: str = attributes["Attributes"]["QueueArn"]
@@ -87,7 +88,12 @@ class Deployed:
             s3.delete_bucket(Bucket=self.bucket)
 
     def client(self, service: str) -> Any:
-        """Make a client."""
+        """Give a client; making one takes longer than what is asked of it."""
+        if service not in self._clients:
+            self._clients[service] = self._make_client(service)
+        return self._clients[service]
+
+    def _make_client(self, service: str) -> Any:
         return boto3.client(
             service,  # type: ignore[call-overload]
             region_name="us-east-1",

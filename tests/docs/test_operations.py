@@ -230,9 +230,8 @@ def test_catalog_failures(night: Night, fault: str) -> None:
     assert "test-job" in shown
     assert ("refused" if fault == "down" else "HTTP 401") in shown
     # WHEN
-    shown = night.follow("catalog-failures", FIX)
     if fault == "down":
-        assert shown.codes == [1]
+        assert night.follow("catalog-failures", FIX).codes == [1]
         night.start_catalog()
     else:
         assert set(night.follow("rotating-the-token", answers=f"{TOKEN}\n").codes) == {0}
