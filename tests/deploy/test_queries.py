@@ -61,7 +61,7 @@ def night(function: Function, monkeypatch: pytest.MonkeyPatch) -> list[str]:  # 
         url = sqs.create_queue(QueueName=f"night-{uuid.uuid4().hex}")["QueueUrl"]
         patch.setenv("OAM_STATUS_SQS_QUEUE_URL", url)
         patch.setenv("OAM_STATUS_BUCKET", "there-is-no-such-bucket")
-        function.module._processor.cache_clear()
+        del function.module  # a new one, with this environment
         sqs.send_message(QueueUrl=url, MessageBody=body("chunk", "STARTED", "homeless"))
         records = EventSourceMapping(sqs, url, function.module.lambda_handler, wait=1).receive()
         function.invoke(*records, *(record(body("chunk", "STARTED", "homeless")) for _ in range(250)))

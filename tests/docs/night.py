@@ -1,16 +1,10 @@
-"""A night on call: the embedded stack as a deployed one, the function, a fault, and the page's commands in a shell."""
+"""A night on call: the embedded stack as a deployed one, the function, faults, and the operator's shell."""
 
 import importlib
 import io
 import json
 import logging
 import os
-import pty
-import re
-import shlex
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from datetime import timedelta
 from pathlib import Path
@@ -24,14 +18,10 @@ import handler.app
 from local.stack.catalog_server import CatalogServer
 from local.stack.embedded import ACCOUNT, BUCKET, PREFIX, Stack
 from local.stack.event_source_mapping import EventSourceMapping, Record
-from tests import processes
 from tests.docs.aws import AwsCli
 from tests.docs.deployed import STACK, TOKEN, Deployed
-from tests.docs.page import SECTIONS, commands
-from tests.docs.pages import ROOT
+from tests.docs.shell import Shell
 from tests.factories import body
-
-_CODE = re.compile(r"\n--- (\d+)\n")
 
 
 class Night:
@@ -44,6 +34,7 @@ class Night:
 
     Attributes:
         catalog: the catalog that the function tells.
+        shell: the operator's.
         error: why the last batch failed as a whole, if it did.
     """
 
@@ -62,6 +53,7 @@ class Night:
         }
         self.deployed = Deployed(stack.url, stack.queue_url, stack.dead_letter_queue_url, BUCKET, variables)
         self.aws_cli = AwsCli(self.deployed.client)
+        self.shell = Shell(folder, self.aws(), self.variables(), self.aws_cli.program)
         self._log = io.StringIO()
         self.error: str | None = None
         self._records: list[Record] = []
@@ -175,8 +167,6 @@ class Night:
         found: dict[str, Any] = json.loads(self.stack.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
         return found
 
-    # The operator
-
     def aws(self) -> dict[str, str]:
         """Give what leads AWS's SDK to the stack."""
         return {
@@ -196,89 +186,3 @@ class Night:
             "FUNCTION": STACK,
             "SECRET": self.deployed.secret,
         }
-
-    def follow(
-        self,
-        anchor: str,
-        step: str | None = None,
-        answers: str = "",
-        *,
-        then: Sequence[str] = (),
-        begun: bool = True,
-        between: Callable[[], object] | None = None,
-    ) -> "Shown":
-        """Run the commands of a section's step, or of a whole section, one after the other in one shell.
-
-        Args:
-            anchor: of the section.
-            step: the words that the step begins with.
-            answers: what the operator types.
-            then: more commands.
-            begun: whether the shell has the variables that "Before you begin" sets.
-            between: called after each command; then each has a shell of its own.
-        """
-        section = SECTIONS[anchor]
-        lines = [*(commands(section.steps[step]) if step else section.commands), *then]
-        assert lines
-        variables = self.variables() if begun else {}
-        if not between:
-            return self._run(lines, answers, variables)
-        output = []
-        for line in lines:
-            output.append(self._run([line], answers, variables))
-            between()
-        return Shown("\n".join(output), [code for shown in output for code in shown.codes])
-
-    def _run(self, lines: Sequence[str], answers: str, variables: dict[str, str]) -> "Shown":
-        """Run commands in a shell at a terminal, where a person answers."""
-        marked = [f"{line}\nprintf '\\n--- %s\\n' $?" for line in lines]
-        main, terminal = pty.openpty()
-        os.write(main, answers.encode())
-        environment = processes.environment(**self.aws(), **variables, NO_COLOR="1", TERM="dumb")
-        environment["PATH"] = f"{self._tools()}{os.pathsep}{environment['PATH']}"
-        with processes.start(
-            ["bash", "-c", "\n".join(marked)],
-            cwd=self.folder,
-            env=environment,
-            stdin=terminal,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        ) as process:
-            os.close(terminal)
-            output, _ = process.communicate(timeout=60)
-        os.close(main)
-        codes = [int(code) for code in _CODE.findall(output)]
-        assert len(codes) == len(lines), output
-        return Shown(_CODE.sub("", output), codes)
-
-    def _tools(self) -> Path:
-        """Make the folder of the commands: `make` shows what it would do, as nothing can be deployed here."""
-        folder = self.folder / "bin"
-        if not folder.exists():
-            folder.mkdir()
-            oam_status = [sys.executable, "-m", "local.cli"]
-            make = ["/usr/bin/env", f"PATH={os.environ['PATH']}", "make", "-n", "-C", str(ROOT)]
-            for name, program in {
-                "aws": self.aws_cli.program,
-                "make": f'#!/bin/sh\nexec {shlex.join(make)} "$@"\n',
-                "oam-status": f'#!/bin/sh\nexec {shlex.join(oam_status)} "$@"\n',
-            }.items():
-                (folder / name).write_text(program)
-                (folder / name).chmod(0o755)
-        return folder
-
-
-class Shown(str):
-    """What commands showed.
-
-    Attributes:
-        codes: their exit codes.
-    """
-
-    codes: list[int]
-
-    def __new__(cls, output: str, codes: list[int]) -> "Shown":
-        """Keep the exit codes beside the text."""
-        shown = super().__new__(cls, output)
-        shown.codes = codes
-        return shown

@@ -74,7 +74,7 @@ def test_the_stack_says_its_parts_names_and_its_alarms(night: Night) -> None:
     variables = night.variables()
     # WHEN
     show = [f'echo "{name}=${name}"' for name in variables]
-    shown = night.follow("before-you-begin", then=show, begun=False)
+    shown = night.shell.follow("before-you-begin", then=show, begun=False)
     # THEN
     assert set(shown.codes) == {0}
     for name, value in variables.items():
@@ -92,18 +92,18 @@ def test_dead_letters(night: Night) -> None:
     night.send_body("poison")
     night.deliver(4)
     # WHEN
-    shown = night.follow("dead-letters", WHICH)
+    shown = night.shell.follow("dead-letters", WHICH)
     # THEN
     assert "test-job" in shown
     assert "is not a JSON object" in shown
     # WHEN the cause is gone
     night.make_bucket()
-    shown = night.follow("dead-letters", FIX, "y\n")
+    shown = night.shell.follow("dead-letters", FIX, "y\n")
     assert set(shown.codes) == {0}
     night.deliver()
     # THEN the job is as it should be, and the poison was kept for its producer
     assert json.loads((night.folder / "dead-letters.json").read_text().splitlines()[0])["body"] == "poison"
-    shown = night.follow("dead-letters", OVER)
+    shown = night.shell.follow("dead-letters", OVER)
     assert "poison" not in shown
     assert "STARTED" in shown
     assert set(shown.codes) == {0}
@@ -115,17 +115,17 @@ def test_queue_age(night: Night) -> None:
     night.send("test-job", "chunk STARTED")
     night.deliver()
     # WHEN
-    shown = night.follow("queue-age", WHICH)
+    shown = night.shell.follow("queue-age", WHICH)
     # THEN
     assert '"ApproximateNumberOfMessages": "1"' in shown
     assert f"{night.deployed.mapping}\tDisabled" in shown
     # WHEN
-    shown = night.follow("queue-age", FIX)
+    shown = night.shell.follow("queue-age", FIX)
     assert set(shown.codes) == {0}
     night.deliver()
     # THEN
     assert night.status("test-job")["status"] == "STARTED"
-    shown = night.follow("queue-age", OVER)
+    shown = night.shell.follow("queue-age", OVER)
     assert '"ApproximateNumberOfMessages": "0"' in shown
 
 
@@ -138,26 +138,26 @@ def test_function_errors(night: Night) -> None:
     night.deliver()
     assert "SettingsError" in str(night.error)
     # WHEN
-    shown = night.follow("function-errors", WHICH)
+    shown = night.shell.follow("function-errors", WHICH)
     # THEN
     assert "OAM_CATALOG_URL" in shown
     assert '"errorType": "SettingsError"' in shown
     assert shown.codes == [1, 0]
     # WHEN it is corrected, and deployed
-    shown = night.follow("function-errors", FIX)
+    shown = night.shell.follow("function-errors", FIX)
     assert "sam deploy --config-env production" in shown
     night.deployed.set_variables(right)
     night.restart()
     night.come_back()
     night.deliver()
     # THEN
-    assert "OAM_CATALOG_URL" not in night.follow("function-errors", OVER)
+    assert "OAM_CATALOG_URL" not in night.shell.follow("function-errors", OVER)
     assert night.status("test-job")["status"] == "STARTED"
 
 
 def test_function_throttles(night: Night) -> None:
-    assert set(night.follow("function-throttles", WHICH).codes) == {0}
-    assert set(night.follow("function-throttles", FIX).codes) == {0}
+    assert set(night.shell.follow("function-throttles", WHICH).codes) == {0}
+    assert set(night.shell.follow("function-throttles", FIX).codes) == {0}
     mapping = night.deployed.client("lambda").get_event_source_mapping(UUID=night.deployed.mapping)
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": 2}
 
@@ -176,16 +176,16 @@ def test_function_duration(night: Night, monkeypatch: pytest.MonkeyPatch) -> Non
         ends = time.monotonic() + timeout
         night.deliver(timeout=timeout)
     # WHEN
-    shown = night.follow("function-duration", WHICH)
+    shown = night.shell.follow("function-duration", WHICH)
     # THEN
     assert "test-job" in shown
     assert "did not answer" in " ".join(shown.split())
-    assert "sam deploy --config-env production" in night.follow("function-duration", FIX)
+    assert "sam deploy --config-env production" in night.shell.follow("function-duration", FIX)
     # WHEN the catalog is quick again
     time.sleep(max(0, ends - time.monotonic()))  # the claim's end: until then the catalog may be at work
     night.deliver()
     # THEN
-    assert "test-job" not in night.follow("function-duration", OVER)
+    assert "test-job" not in night.shell.follow("function-duration", OVER)
     assert len(night.catalog.entries) == 1
 
 
@@ -195,18 +195,18 @@ def test_message_failures(night: Night) -> None:
     night.send("test-job", "chunk STARTED")
     night.deliver()
     # WHEN
-    shown = night.follow("message-failures", WHICH)
+    shown = night.shell.follow("message-failures", WHICH)
     # THEN the log names the job, and both the reason, which is a row of the page's table
     assert '"job_id":"test-job"' in shown
     assert shown.count("(NoSuchBucket)") > 1
     assert "| `NoSuchBucket` |" in SECTIONS["message-failures"].text
     assert shown.codes == [0, 1]
     # WHEN
-    shown = night.follow("message-failures", FIX)
+    shown = night.shell.follow("message-failures", FIX)
     assert set(shown.codes) == {0}
     night.deliver()
     # THEN
-    shown = night.follow("message-failures", OVER)
+    shown = night.shell.follow("message-failures", OVER)
     assert "test-job" in shown
     s3 = night.deployed.client("s3")
     assert s3.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
@@ -225,19 +225,19 @@ def test_catalog_failures(night: Night, fault: str) -> None:
     night.send("test-job", *FINISHED)
     night.deliver()
     # WHEN
-    shown = night.follow("catalog-failures", WHICH)
+    shown = night.shell.follow("catalog-failures", WHICH)
     # THEN
     assert "test-job" in shown
     assert ("refused" if fault == "down" else "HTTP 401") in shown
     # WHEN
     if fault == "down":
-        assert night.follow("catalog-failures", FIX).codes == [1]
+        assert night.shell.follow("catalog-failures", FIX).codes == [1]
         night.start_catalog()
     else:
-        assert set(night.follow("rotating-the-token", answers=f"{TOKEN}\n").codes) == {0}
+        assert set(night.shell.follow("rotating-the-token", answers=f"{TOKEN}\n").codes) == {0}
     night.deliver()
     # THEN
-    assert "test-job" not in night.follow("catalog-failures", OVER)
+    assert "test-job" not in night.shell.follow("catalog-failures", OVER)
     assert night.status("test-job")["catalog"]["state"] == "NOTIFIED"
 
 
@@ -249,17 +249,17 @@ def test_invalid_messages(night: Night) -> None:
     night.deliver(4)
     assert night.status("test-job")["status"] == "STARTED"
     # WHEN
-    shown = night.follow("invalid-messages", WHICH)
+    shown = night.shell.follow("invalid-messages", WHICH)
     # THEN each is there, with its reason, and in the log once
     assert shown.count('"message":"Message refused"') == 30
     letters = " ".join(shown[shown.index("in the dead-letter queue") - 20_000 :].split())
     assert all(f"bad {number}" in letters for number in range(30))
     assert "jobId is not 1 to 256 letters" in letters
     # WHEN
-    assert set(night.follow("invalid-messages", FIX).codes) == {0}
+    assert set(night.shell.follow("invalid-messages", FIX).codes) == {0}
     # THEN they are kept for their producer, and gone from here
     assert (night.folder / "dead-letters.json").read_text().count('"jobId": "bad 2') == 11
-    assert "bad" not in night.follow("invalid-messages", OVER)
+    assert "bad" not in night.shell.follow("invalid-messages", OVER)
 
 
 def test_unexpected_failures(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,24 +276,24 @@ def test_unexpected_failures(night: Night, monkeypatch: pytest.MonkeyPatch) -> N
         night.send("test-job", "chunk FINISHED")
         night.deliver()
     # WHEN
-    shown = night.follow("unexpected-failures", WHICH)
+    shown = night.shell.follow("unexpected-failures", WHICH)
     # THEN
     assert shown.count("test-job") > 1
     assert "ZeroDivisionError: a defect" in shown
     # WHEN the version before runs again
-    assert set(night.follow("rollback").codes) == {0}
+    assert set(night.shell.follow("rollback").codes) == {0}
     assert night.deployed.live_version() == "1"
     night.deliver()
     # THEN
-    assert "FINISHED" in night.follow("unexpected-failures", OVER)
+    assert "FINISHED" in night.shell.follow("unexpected-failures", OVER)
 
 
 def test_new_version(night: Night) -> None:
-    shown = night.follow("new-version", WHICH)
+    shown = night.shell.follow("new-version", WHICH)
     assert set(shown.codes) == {0}
     assert shown.startswith(night.deployed.live_version())
-    assert "sam deploy --config-env production" in night.follow("new-version", FIX)
-    assert night.deployed.live_version() in night.follow("new-version", OVER)
+    assert "sam deploy --config-env production" in night.shell.follow("new-version", FIX)
+    assert night.deployed.live_version() in night.shell.follow("new-version", OVER)
 
 
 # The other sections
@@ -307,7 +307,7 @@ def test_the_catalog_lost_an_entry(night: Night) -> None:
     night.start_catalog()
     assert not night.catalog.entries
     # WHEN
-    shown = night.follow("the-catalog-lost-an-entry", answers="y\n", between=night.deliver)
+    shown = night.shell.follow("the-catalog-lost-an-entry", answers="y\n", between=night.deliver)
     # THEN
     assert set(shown.codes) == {0}
     assert len(night.catalog.entries) == 1
@@ -318,7 +318,7 @@ def test_upgrade(night: Night) -> None:
     (stream,) = re.findall(r"STREAM='(.*)'", SECTIONS["upgrade"].text)
     night.deployed.client("logs").create_log_stream(logGroupName=LOG_GROUP, logStreamName=stream)
     # WHEN
-    shown = night.follow("upgrade")
+    shown = night.shell.follow("upgrade")
     # THEN
     assert set(shown.codes) == {0}
     assert "sam deploy --config-env production" in shown
@@ -334,7 +334,7 @@ def test_an_object_is_restored(night: Night) -> None:
     # GIVEN that it was deleted
     night.stack.s3.delete_object(Bucket=BUCKET, Key="status/test-job-status.json")
     # WHEN
-    shown = night.follow("restoring-a-status-object")
+    shown = night.shell.follow("restoring-a-status-object")
     # THEN
     assert set(shown.codes) == {0}
     assert "\tNone\n" in shown
@@ -342,9 +342,9 @@ def test_an_object_is_restored(night: Night) -> None:
 
 
 def test_the_log_is_followed(night: Night) -> None:
-    assert "sam logs --config-env production --name StatusPublisher --tail" in night.follow("the-log")
+    assert "sam logs --config-env production --name StatusPublisher --tail" in night.shell.follow("the-log")
 
 
 def test_removal(night: Night) -> None:
-    assert "sam delete --config-env production" in night.follow("removal")
+    assert "sam delete --config-env production" in night.shell.follow("removal")
     assert TEMPLATE["Resources"]["StatusBucket"]["DeletionPolicy"] == "Retain"
