@@ -250,13 +250,15 @@ def test_the_object_stays_under_4_mib_by_truncating_old_texts_first_and_no_more_
 def test_even_a_history_of_nothing_but_large_messages_stays_under_4_mib(more: dict[str, Any]) -> None:
     # GIVEN messages that are large without a long string
     status = JobStatus()
-    for at in range(4):
-        failure = event("chunk", "FAILED", at, **more)
-        written = to_json("j", fold(status, [failure]))
+    first = event("chunk", "FAILED", 0, **more)
+    failures = [first, *(replace(first, message_id=f"m{at}", sent_at=NOON + at) for at in range(1, 4))]
+    # WHEN three come at once, and one later
+    for some in (failures[:3], failures[3:]):
+        written = to_json("j", fold(status, some))
         assert len(written) < LIMIT
         # THEN what decides is whole, and is read back whole
         status = read(written, 0)
-        assert status.events[-1] == failure
+        assert status.events[-1] == some[-1]
         assert json.loads(written)[next(iter(more))] == more[next(iter(more))]
     # AND which steps there were is still known
     assert len(status.history) == 4
