@@ -69,8 +69,8 @@ format: setup ## Format the code and fix what the linter can
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
 
-# Most tests wait for something, so there are more processes than cores; a group of tests shares a process.
-WORKERS := --numprocesses $(or $(N),4) --dist loadgroup --no-loadscope-reorder
+# Most tests wait for something, so there are more processes than cores; each takes the next test when it is done.
+WORKERS := --numprocesses $(or $(N),4) --maxschedchunk 1
 
 .PHONY: test
 test: setup ## Run all tests; branch coverage of handler/ has to be 95 % (N=4 processes; ARGS="-k name" for some)

@@ -45,11 +45,10 @@ def pytest_runtest_makereport(
         item.ihook.pytest_timeout_cancel_timer(item=item)
     report = yield
     if report.failed:
-        name = item.nodeid.rpartition("@")[0] if item.get_closest_marker("xdist_group") else item.nodeid
         options = ""
         if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             options = f"--hypothesis-seed={item.config.getoption('--hypothesis-seed')} "
-        report.sections.append(("run it again", f".venv/bin/python -m pytest {options}'{name}'"))
+        report.sections.append(("run it again", f".venv/bin/python -m pytest {options}'{item.nodeid}'"))
     return report
 
 
@@ -70,7 +69,7 @@ class Aws:
             aws_secret_access_key="test",
             config=Config(
                 connect_timeout=2,
-                read_timeout=5,
+                read_timeout=20,
                 retries={"total_max_attempts": 1},
                 max_pool_connections=32,
                 s3={"addressing_style": "path"},

@@ -1,5 +1,6 @@
 """What is deployed: built by `sam build`, the same every time, and doing what the sources do."""
 
+import fcntl
 import hashlib
 import json
 import re
@@ -19,8 +20,7 @@ from tests.conftest import TOKEN, Aws
 from tests.deploy.translated import ROOT, Stack
 from tests.runtime.emulator import LambdaRuntime, runtime_client
 
-# They share what is built.
-pytestmark = [pytest.mark.xdist_group("artifact"), pytest.mark.timeout(200)]
+pytestmark = pytest.mark.timeout(200)
 
 EVENTS = sorted(path for path in (ROOT / "events").glob("*.json") if path.name != "env.json")
 
@@ -34,12 +34,18 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build with sam, as `make build` does, but elsewhere."""
-    target = tmp_path_factory.mktemp("sam")
-    done = processes.run([ROOT / ".venv/bin/sam", "build", "--build-dir", target / "build"], cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    return target / "build" / "StatusPublisher"
+def built(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Build with sam, as `make build` does, but elsewhere; once, whichever of the suite's processes is first."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own if worker_id == "master" else own.parent
+    target = shared / "built" / "StatusPublisher"
+    with (shared / "built.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            command: list[str | Path] = [ROOT / ".venv/bin/sam", "build", "--build-dir", target.parent]
+            done = processes.run(command, cwd=ROOT, timeout=180)
+            assert done.returncode == 0, done.stderr
+    return target
 
 
 def test_two_builds_are_the_same_to_the_byte(built: Path, tmp_path: Path) -> None:

@@ -354,7 +354,7 @@ def test_a_silent_catalog_takes_one_wait_of_a_batch_and_none_of_the_next(
         # THEN one round of jobs waited, once; then nobody asked; and every status was written
         assert asked <= function.module.WORKERS + FAILURE_THRESHOLD
         assert len(function.catalog.requests) == asked
-        assert first < 6  # of which one second is the wait
+        assert first < 20  # of which one second is the wait
         counted = {name: sum(values) for name, values in function.metrics().items()}
         assert counted["CatalogFailed"] == counted["CatalogClaimed"] == asked  # their claims hold
         assert counted["CatalogSpared"] == 2 * (len(finished) - asked)

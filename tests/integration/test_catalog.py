@@ -163,7 +163,7 @@ def test_a_hanging_catalog_is_left_within_the_time_there_is_and_asked_once_only(
         begun = time.monotonic()
         with pytest.raises(CatalogTimeout, match=r"127\.0\.0\.1 did not answer"):
             client(url).notify(SAID, in_seconds(Reserve.POST + Reserve.RECORD + 1))
-        assert time.monotonic() - begun < 2.5
+        assert time.monotonic() - begun < 4
     assert len(received) == 1
 
 
@@ -202,7 +202,7 @@ def test_an_endless_body_is_not_read_to_its_end() -> None:
     with raw_server(answer) as (url, _):
         begun = time.monotonic()
         assert failure(client(url)).startswith("HTTP 400: xxx")
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 10
 
 
 def test_an_answer_that_is_not_http_is_an_error() -> None:
@@ -398,7 +398,7 @@ def test_a_body_without_an_end_is_left_soon_and_the_status_counts(
             client(url).notify(SAID, in_seconds(20))
         else:
             assert failure(client(url)).startswith(f"HTTP {status[:3].decode()}: x")
-        assert time.monotonic() - begun < 4
+        assert time.monotonic() - begun < 10  # of half a minute
     assert len(received) == 1
 
 
@@ -447,7 +447,7 @@ def test_a_name_with_eight_silent_addresses_is_a_catalog_that_is_down_in_time(
         begun = time.monotonic()
         with pytest.raises(CatalogUnavailable, match=r"no connection to catalog\.example\.org within"):
             client("http://catalog.example.org").notify(SAID, in_seconds(Reserve.RECORD + 2))
-        assert 1 < time.monotonic() - begun < 3
+        assert 1 < time.monotonic() - begun < 4
 
 
 def test_no_whole_request_is_sent_after_the_deadline_however_long_the_name_took(
@@ -484,7 +484,7 @@ def test_an_answer_that_drips_is_left_in_time_and_counts_as_slow() -> None:
         begun = time.monotonic()
         with pytest.raises(CatalogTimeout):
             client(url).notify(SAID, in_seconds(Reserve.RECORD + 1.5))
-        assert time.monotonic() - begun < 2.5
+        assert time.monotonic() - begun < 4
     assert len(received) == 1
 
 
@@ -530,7 +530,7 @@ def test_an_answer_whose_body_never_comes_is_known_by_its_status(status: bytes, 
 
     def stall(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n\r\n")
-        time.sleep(5)
+        time.sleep(20)
 
     with raw_server(stall) as (url, received):
         begun = time.monotonic()
@@ -538,7 +538,7 @@ def test_an_answer_whose_body_never_comes_is_known_by_its_status(status: bytes, 
             client(url).notify(SAID, in_seconds(20))
         else:
             assert failure(client(url)) == said
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 10
     assert len(received) == 1
 
 

@@ -104,7 +104,7 @@ def test_a_call_of_a_silent_s3_takes_no_longer_than_its_reserve(
         begun = time.monotonic()
         with pytest.raises(StatusStoreError):
             getattr(store.update("j", in_seconds(20)), method)(*arguments)
-        assert time.monotonic() - begun < Reserve.AWS_CALL + 0.3
+        assert time.monotonic() - begun < Reserve.AWS_CALL + 0.9  # a second read timeout would be more
 
 
 def test_messages_wait_as_long_as_they_should_though_a_job_takes_all_the_time(

@@ -46,7 +46,7 @@ def test_a_short_retry_after_is_waited_for(stage: Stage) -> None:  # noqa: F811
     stage.catalog.answers.append(Answer(429, headers={"Retry-After": "1"}))
     begun = time.monotonic()
     assert not stage.publish(finished())
-    assert 1 <= time.monotonic() - begun < 2
+    assert 1 <= time.monotonic() - begun < 5
 
 
 def test_a_long_retry_after_is_left_to_the_next_delivery(stage: Stage) -> None:  # noqa: F811
@@ -55,7 +55,7 @@ def test_a_long_retry_after_is_left_to_the_next_delivery(stage: Stage) -> None: 
     failed = stage.publish(finished())["done"]
     assert isinstance(failed, CatalogUnavailable)
     assert failed.retry_after == 3_600
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 10
     assert len(stage.posts) == 1
 
 
@@ -166,10 +166,10 @@ def test_a_name_that_is_not_found_for_a_moment_costs_no_delivery(
 
 
 def test_a_retry_after_that_would_eat_the_time_to_record_is_left_to_the_next_delivery(stage: Stage) -> None:  # noqa: F811
-    stage.catalog.answers += [Answer(503, headers={"Retry-After": "2"})] * 2
+    stage.catalog.answers += [Answer(503, headers={"Retry-After": "4"})] * 2
     begun = time.monotonic()
     assert stage.publish(finished(), seconds=Reserve.NOTIFY + 0.5)
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 3
     assert len(stage.posts) == 1
     assert stage.section()["state"] == "FAILED"
     assert "claimedBy" not in stage.section()

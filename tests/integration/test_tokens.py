@@ -324,7 +324,7 @@ def test_a_secrets_manager_that_hangs_is_waited_for_by_one_thread_once(secret: S
         first.join()
     # THEN they have it at once
     assert found == ["f1rst"] * 5
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 5  # of 20
     # AND whoever comes later does not wait, either
     assert secret.token(None, secret.deadline(20)) == "f1rst"
     assert secret.reads == 1

@@ -92,10 +92,10 @@ def test_a_failing_call_is_logged_and_the_queues_own_timeout_holds(
 
 def test_a_queue_that_hangs_does_not_hold_the_answer_up(aws: Aws, queue: Sqs, proxy: FaultProxy) -> None:
     made = make_queue(aws.client("sqs", proxy.url), queue)
-    proxy.faults.append(Fault("POST", before=lambda: time.sleep(3)))
+    proxy.faults.append(Fault("POST", before=lambda: time.sleep(10)))
     begun = time.monotonic()
     assert made.change_visibility({"receipt": 0}, in_seconds(0.3)) == set()
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 5
 
 
 def test_no_call_is_begun_that_could_outlast_the_invocation(

@@ -215,7 +215,7 @@ def test_a_check_that_hangs_or_raises_leaves_the_others_alone() -> None:
         raise ZeroDivisionError("zero")
 
     def hangs() -> Finding:
-        time.sleep(5)
+        time.sleep(15)
         return ok("late")
 
     # WHEN they run
@@ -223,7 +223,7 @@ def test_a_check_that_hangs_or_raises_leaves_the_others_alone() -> None:
     found = run_checks({"hangs": hangs, "raises": raises, "good": lambda: ok("good")}, 0.2, over.append)
 
     # THEN each says what it found, in time
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     assert found["hangs"].found == "not done after 0.2 s"
     assert (found["raises"].result, found["raises"].found) == (Result.WRONG, "ZeroDivisionError: zero")
     assert found["good"] == ok("good")

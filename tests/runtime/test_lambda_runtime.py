@@ -59,6 +59,6 @@ def test_incomplete_settings_are_a_function_error_that_names_them_all(
 def test_too_little_time_is_answered_before_lambda_kills_the_invocation(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    with LambdaRuntime(ROOT, environment, tmp_path, timeout=2) as function:
+    with LambdaRuntime(ROOT, environment, tmp_path, timeout=3) as function:
         answer = function.invoke({"Records": [record(body("chunk", "STARTED"), message_id="m")]})
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m"}]}
