@@ -154,13 +154,16 @@ def test_an_own_claim_that_is_not_used_is_dropped_so_that_the_next_delivery_need
     None
 ):
     mine = CatalogEntry().claim(ONE, "me", NOON, NOON + 60_000)
-    assert not mine.pending(ONE, NOON).is_claimed("next", NOON + 1)
+    unused = mine.pending(ONE, NOON)
+    assert not unused.is_claimed("next", NOON + 1)
+    # AND a next claim of the same owner is a new one
+    assert unused.claim(ONE, "me", NOON + 1, NOON + 70_000).expires_at == NOON + 70_000
 
 
 def test_a_failure_after_which_the_catalog_may_be_at_work_keeps_the_claim_until_its_end() -> None:
     mine = CatalogEntry().claim(ONE, "me", NOON, NOON + 60_000)
     failed = mine.complete(CatalogState.FAILED, NOON + 5, "no answer", keep_claim=True)
-    assert (failed.state, failed.error) == ("FAILED", "no answer")
+    assert (failed.state, failed.error, failed.updated_at) == ("FAILED", "no answer", to_iso(NOON + 5))
     assert failed.is_claimed("next", NOON + 59_999)
     assert not failed.is_claimed("next", NOON + 60_000)
 

@@ -67,11 +67,30 @@ def test_failures_of_requests_during_which_the_catalog_answered_another_are_not_
     clock.now += 1
     breaker.record_success()
     clock.now += 24
-    for _ in range(20):
-        breaker.record_failure(CatalogTimeout("slow"), began)
+    assert not any(breaker.record_failure(CatalogTimeout("slow"), began) for _ in range(20))
     assert breaker.allow_request("any")
     # WHEN it answers nobody any more
     assert fail(breaker, clock, 3)[-1]
+
+
+def test_a_failure_at_the_very_moment_of_an_answer_is_not_counted(
+    breaker: CircuitBreaker, clock: Clock
+) -> None:
+    breaker.record_success()
+    for _ in range(3):
+        breaker.record_failure(CatalogDown("down"), clock.now - 1)
+    assert breaker.allow_request("any")
+
+
+def test_an_answer_clears_all_that_was_counted(breaker: CircuitBreaker, clock: Clock) -> None:
+    # GIVEN one point less than opens the circuit, before an answer and after it
+    for _ in range(2):
+        fail(breaker, clock, 2)
+        breaker.record_failure(CatalogTimeout("slow"), clock.now)
+        breaker.record_failure(CatalogTimeout("slow"), clock.now)
+        # THEN it is closed
+        assert breaker.allow_request("any")
+        breaker.record_success()
 
 
 def test_after_the_recovery_timeout_one_caller_at_a_time_probes(opened: CircuitBreaker, clock: Clock) -> None:

@@ -280,6 +280,11 @@ def test_a_mosaic_failure_whose_text_was_not_escaped_is_recovered_as_it_is(error
     assert message.recovered
 
 
+def test_space_around_an_unescaped_failure_is_none_of_its_text() -> None:
+    message = understood(unescaped('  a "b"  ') + " \n")
+    assert message.event.fields["error"] == '  a "b"  '
+
+
 @pytest.mark.parametrize("odd", ["NaN", "1e999", "[" * 200 + "]" * 200])
 def test_what_is_json_but_for_a_value_that_has_to_be_refused_is_not_taken_for_unescaped_text(
     odd: str,

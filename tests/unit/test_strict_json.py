@@ -27,9 +27,10 @@ def decoded(text: str) -> dict[str, Any]:
         ('"text"', '^it is "text"$'),
         ('{"a": NaN}', "^NaN is not JSON$"),
         ('{"a": -Infinity}', "^-Infinity is not JSON$"),
-        ('{"a": [1e999]}', "too large for a double"),
-        ('{"a": ' + "9" * 400 + "}", "too large for a double"),
-        ('{"a": ' + "9" * 9_000 + "}", "too large for a double"),
+        ('{"a": [1e999]}', "^a number is too large for a double$"),
+        ('{"a": [-1e999]}', "^a number is too large for a double$"),
+        ('{"a": ' + "9" * 400 + "}", "^a number is too large for a double$"),
+        ('{"a": ' + "9" * 9_000 + "}", "^a number is too large for a double$"),
         ('{"a": ' + "[" * 100 + "]" * 100 + "}", "^nested too deep$"),
         ("[" * 100_000 + "]" * 100_000, "^nested too deep$"),
         ('{"a":' * 100_000, r"\w"),
@@ -97,6 +98,11 @@ json_values = st.recursive(
 @given(st.dictionaries(st.text(), json_values))
 def test_what_was_encoded_is_decoded_as_it_was(value: dict[str, Any]) -> None:
     assert decode_object(encode(value).decode()) == value
+
+
+def test_a_quoted_value_is_whole_up_to_80_characters() -> None:
+    assert describe("x" * 78) == '"' + "x" * 78 + '"'
+    assert describe("x" * 79) == '"' + "x" * 78 + "~"
 
 
 @given(json_values | st.text(st.characters()))
