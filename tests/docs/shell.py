@@ -86,6 +86,7 @@ class Shell:
         os.close(main)
         codes = [int(code) for code in _CODE.findall(output)]
         assert len(codes) == len(lines), output
+        assert set(codes) <= {0, 1}, output  # 1: something is wrong with what was looked at
         return Shown(_CODE.sub("", output), codes)
 
     def _tools(self) -> Path:
