@@ -120,8 +120,11 @@ class CatalogEntry:
         return CatalogEntry(CatalogState.PENDING, notification.uri, notification.digest, 0, to_iso(now))
 
     def claim(self, notification: Notification, owner: str, now: int, expires_at: int) -> "CatalogEntry":
-        """Return the entry with a claim; the owner's own stands as it is (its write was not confirmed)."""
-        if self.owner == owner:
+        """Return the entry with a claim.
+
+        The owner's own to the same notification stands as it is: its write was not confirmed.
+        """
+        if self.owner == owner and self.digest == notification.digest:
             return self
         entry = self.pending(notification, now)
         return replace(
@@ -142,5 +145,5 @@ class CatalogEntry:
         return entry if keep_claim else replace(entry, expires_at=None, owner="")
 
     def release(self, now: int) -> "CatalogEntry":
-        """Return the entry without its claim, which was not used: nothing was sent."""
+        """Return the entry without its claim, which was not used: the catalog took nothing."""
         return replace(self.complete(CatalogState.PENDING, now), attempts=self.attempts - 1)

@@ -30,7 +30,7 @@ Known limits:
   been notified of that message.
 """
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -75,16 +75,26 @@ def fold(status: JobStatus, events: Iterable[Event]) -> JobStatus:
     """Return a status with more events, in any order, known ones among them; its `catalog` stays."""
     known = {event.message_id: event for event in status.events}
     pinned = {event.message_id: event for event in status.pinned}
-    # An event from before the dropped ones is treated as if it had been dropped with them.
-    floor = _key(status.events[0]) if status.dropped and status.events else None
     for event in events:
         if event.message_id in known or event.message_id in pinned:
             continue
-        if floor is None or _key(event) > floor:
+        if _is_in_time(status, event):
             known[event.message_id] = event
         elif event.step is Step.MOSAIC_FINISHED:
             pinned[event.message_id] = event
     return _bounded(replace(status, events=in_order(known.values()), pinned=tuple(pinned.values())))
+
+
+def new_events(before: JobStatus, after: JobStatus, events: Iterable[Event]) -> Iterator[Event]:
+    """Yield those of the events that a fold took `before` to `after` with, and that were not known before.
+
+    One that came too late to count is not among them, however often it is delivered.
+    """
+    known = {event.message_id for event in before.history}
+    kept = {event.message_id for event in after.history}
+    for event in events:
+        if event.message_id not in known and (event.message_id in kept or _is_in_time(before, event)):
+            yield event
 
 
 def deciding_event(status: JobStatus) -> Event:
@@ -119,6 +129,11 @@ def is_repeat(one: Event, other: Event) -> bool:
 def in_order(events: Iterable[Event]) -> tuple[Event, ...]:
     """Return events in the order of the rule."""
     return tuple(sorted(events, key=_key))
+
+
+def _is_in_time(status: JobStatus, event: Event) -> bool:
+    """Return whether an event is newer than the dropped ones; else it counts as dropped with them."""
+    return not (status.dropped and status.events) or _key(event) > _key(status.events[0])
 
 
 def _key(event: Event) -> tuple[int, Step, str]:

@@ -109,7 +109,7 @@ class Notifier:
         """Send a notification that is claimed."""
         try:
             self._post(claim.notification, deadline)
-        except OutOfTime as error:  # nothing was sent
+        except OutOfTime as error:  # nothing was sent; or it was, and refused with a 401 (see `_post`)
             return Result(claim, CatalogState.PENDING, error)
         except Exception as error:  # noqa: BLE001 (a defect, too, is recorded, and fails the message)
             return Result(claim, CatalogState.FAILED, error)
@@ -135,6 +135,8 @@ class Notifier:
         """POST, and retry only if the catalog can't have got it, or wants a retry.
 
         All else is retried by the next delivery: after the claim's end, if the catalog may be processing it.
+        Where a 401 was the response, and no newer token could be read, the circuit does not hear of the
+        response: a half open one has its next probe after the recovery timeout.
         """
         for tries in range(RETRIES + 1):
             began = deadline.now()

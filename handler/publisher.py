@@ -11,11 +11,11 @@ from aws_lambda_powertools import Logger
 from handler.catalog_entry import CatalogState
 from handler.deadline import Deadline, Reserve
 from handler.events import Event
-from handler.job_status import JobStatus, deciding_event, fold
+from handler.job_status import JobStatus, deciding_event, fold, new_events
 from handler.notifier import Claim, Decision, Job, Notifier, Result
 from handler.outcomes import Outcome, Report, RetryLater
 from handler.status_object import UnreadableStatus, read, to_json
-from handler.status_store import StatusStore, StoredObject
+from handler.status_store import StatusStore, StoredObject, Update
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class _Folded:
     body: bytes
     stage: str
     status: str
-    new: frozenset[str]  # the messages that were not known before
+    new: frozenset[str]  # the messages that were not known before, and count
     decision: Decision
     unreadable: _Unreadable | None  # what was stored, where it was no status object
 
@@ -80,25 +80,33 @@ class Publisher:
         `stored` is the object as it was written before the notification; it may have changed since.
         """
         update = self.store.update(job.job_id, job.deadline)
+        try:
+            folded, written, message = self._write(job, update, stored, result)
+        finally:
+            report.outcomes += [Outcome.CONFLICT] * update.conflicts
+        if result is None:
+            self._report(job, folded, message, report)
+        self._report_replaced(job, folded.unreadable, written, report)
+        return folded, written
+
+    def _write(
+        self, job: Job, update: Update, stored: StoredObject | None, result: Result | None
+    ) -> tuple[_Folded, StoredObject, str]:
+        """Read, fold and write until that is done; return what was written, and the log line for it."""
+        new: frozenset[str] = frozenset()
         unreadable = None
         while True:
             before = stored or update.get()
             folded = self._fold(job, before, result)
-            unreadable = folded.unreadable or unreadable  # kept: the conflict may be with its own lost write
+            # Kept over a conflict, which may be with its own write, whose response was lost.
+            new, unreadable = new | folded.new, folded.unreadable or unreadable
+            folded = replace(folded, new=new, unreadable=unreadable)
             if before and before.body == folded.body:
-                written: StoredObject | None = before
-                message = "Job status unchanged"
-            else:
-                etag = before.etag if before else None
-                stored = before = None  # megabytes, in each of the threads
-                written = update.put(folded.body, etag)
-                message = "Job status published"
-            if written:
-                report.outcomes += [Outcome.CONFLICT] * update.conflicts
-                if result is None:
-                    self._report(job, folded, message, report)
-                self._report_replaced(job, unreadable, written, report)
-                return folded, written
+                return folded, before, "Job status published" if new else "Job status unchanged"
+            etag = before.etag if before else None
+            stored = before = None  # megabytes, in each of the threads
+            if written := update.put(folded.body, etag):
+                return folded, written, "Job status published"
 
     def _report(self, job: Job, folded: _Folded, message: str, report: Report) -> None:
         """Count and log what came of a job's messages; `message` is the log line's."""
@@ -178,7 +186,7 @@ class Publisher:
             else:
                 decision = self.notifier.claim(job, status)
             body = to_json(job.job_id, replace(status, catalog=decision.section), self.tiles_base)
-            new = frozenset(job.events).difference(event.message_id for event in before.history)
+            new = frozenset(event.message_id for event in new_events(before, status, job.events.values()))
             fields = deciding_event(status).fields
             return _Folded(body, fields["stage"], fields["status"], new, decision, unreadable)
 

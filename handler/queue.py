@@ -7,7 +7,7 @@ outage of six hours dead-letters nothing, and all is back within 20 minutes of i
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
@@ -59,16 +59,21 @@ class Queue:
         """
         entries = list(timeouts.items())
         chunks = [entries[start : start + BATCH_ENTRIES] for start in range(0, len(entries), BATCH_ENTRIES)]
-        sqs = self.make_client()  # before there are threads: a session is not for several
         pool = ThreadPoolExecutor(CONCURRENT_CALLS, thread_name_prefix="visibility")
-        calls = {pool.submit(self._change, sqs, chunk, deadline): chunk for chunk in chunks}
+        calls: dict[Future[dict[str, str]], list[tuple[str, int]]] = {}
+        try:
+            sqs = self.make_client()  # before there are threads: a session is not for several
+            for chunk in chunks:
+                calls[pool.submit(self._change, sqs, chunk, deadline)] = chunk
+        except Exception as error:  # no client, no thread: the report of what is done must not be lost
+            self.logger.error("Visibility not changed", calls=len(chunks) - len(calls), exc_info=error)
         done, late = wait(calls, max(0.0, deadline.remaining()))
         pool.shutdown(wait=False, cancel_futures=True)
         reasons: Counter[str] = Counter({"no time was left": len(late)})
         changed = set()
         for call in done:
-            if error := call.exception():
-                self.logger.error("Visibility not changed", calls=1, exc_info=error)
+            if failure := call.exception():
+                self.logger.error("Visibility not changed", calls=1, exc_info=failure)
             else:
                 failed = call.result()
                 reasons.update(set(failed.values()))

@@ -15,6 +15,7 @@ from handler.catalog import Catalog, MockCatalog
 from handler.circuit_breaker import RECOVERY_TIMEOUT, CircuitBreaker
 from handler.deadline import Deadline, Reserve
 from handler.events import Event
+from handler.job_status import MAX_HISTORY
 from handler.notifier import Notifier
 from handler.outcomes import (
     CatalogClaimed,
@@ -25,11 +26,12 @@ from handler.outcomes import (
     OutOfTime,
     Report,
     RetryLater,
+    StatusConflict,
     StatusStoreError,
 )
 from handler.publisher import Publisher
 from handler.status_object import from_iso, to_iso
-from handler.status_store import StatusStore
+from handler.status_store import ATTEMPTS, StatusStore
 from local.stack.catalog_server import CatalogServer
 from local.stack.http_server import Answer
 from tests.conftest import TOKEN, Aws
@@ -709,3 +711,31 @@ def test_an_object_that_somebody_else_wrote_during_the_post_is_read_again_before
     assert stage.requests() == ["GET", "PUT", "GET", "PUT", "PUT", "GET", "PUT"]
     assert {entry["messageId"] for entry in stage.status()["history"]} == {"late", "done"}
     assert stage.section()["state"] == "NOTIFIED"
+
+
+def test_conflicts_are_counted_also_where_they_end_in_a_failure(stage: Stage) -> None:
+    stage.proxy.faults.extend(
+        Fault("PUT", answer=(409, "ConditionalRequestConflict")) for _ in range(ATTEMPTS)
+    )
+    assert isinstance(stage.publish(event("chunk", "STARTED", 0, "a"))["a"], StatusConflict)
+    assert stage.report.outcomes == [Outcome.CONFLICT] * ATTEMPTS
+
+
+def test_a_message_that_comes_too_late_to_count_is_unchanged_at_each_delivery(stage: Stage) -> None:
+    # GIVEN a history that has dropped its oldest entries
+    stage.publish(*(event("chunk", "STARTED", number) for number in range(MAX_HISTORY + 2)))
+    # WHEN a message from before them comes, and comes again
+    for _ in range(2):
+        assert not stage.publish(event("chunk", "FAILED", -9, "late"))
+        # THEN
+        assert (stage.report.outcomes, stage.report.lags) == ([Outcome.UNCHANGED], [])
+
+
+def test_a_message_whose_write_was_done_though_its_response_was_lost_counts_as_published(
+    stage: Stage,
+) -> None:
+    """The slow writes are those that PublishLag is for."""
+    stage.proxy.faults.append(Fault("PUT", lose_answer=True))
+    assert not stage.publish(event("chunk", "STARTED"))
+    assert sorted(stage.report.outcomes) == [Outcome.PUBLISHED, Outcome.CONFLICT]
+    assert stage.report.lags == [60_000]

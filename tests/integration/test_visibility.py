@@ -1,6 +1,7 @@
 """When failed messages come back, over HTTP against the real queue."""
 
 import json
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -114,6 +115,35 @@ def test_a_defect_in_a_call_is_logged_and_not_raised(queue: Sqs, capsys: pytest.
     line = json.loads(capsys.readouterr().out)
     assert (line["level"], line["message"]) == ("ERROR", "Visibility not changed")
     assert "AttributeError" in line["exception"]
+
+
+def test_without_a_client_nothing_is_put_off_and_the_report_is_kept(
+    queue: Sqs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def make_client() -> Any:
+        raise ValueError("Invalid endpoint")
+
+    made = Queue(make_client, queue.url, Logger(service=uuid.uuid4().hex))
+    # WHEN 25 messages have failed
+    assert made.change_visibility({f"r{number}": 0 for number in range(25)}, in_seconds(5)) == set()
+    # THEN
+    line = json.loads(capsys.readouterr().out)
+    assert (line["level"], line["message"], line["calls"]) == ("ERROR", "Visibility not changed", 3)
+    assert "Invalid endpoint" in line["exception"]
+
+
+def test_without_a_thread_nothing_is_put_off_and_the_report_is_kept(
+    queue: Sqs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    made = make_queue(queue.sqs, queue)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert made.change_visibility({"receipt": 0}, in_seconds(5)) == set()
+    line = json.loads(capsys.readouterr().out)
+    assert (line["level"], line["message"], line["calls"]) == ("ERROR", "Visibility not changed", 1)
+    assert "can't start new thread" in line["exception"]
 
 
 def test_a_record_without_a_receipt_costs_its_own_back_off_only(

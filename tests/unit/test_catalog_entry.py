@@ -134,6 +134,14 @@ def test_an_own_claim_stands_as_it_is() -> None:
     assert mine.claim(ONE, "me", NOON + 500, NOON + 999) is mine
 
 
+def test_an_own_claim_to_another_notification_is_made_anew() -> None:
+    """A newer success came while the claim's write was not confirmed: recorded as the old one's, it is sent twice."""
+    mine = CatalogEntry().claim(ONE, "me", NOON, NOON + 1)
+    newer = Notification(URI, ("c",))
+    found = mine.claim(newer, "me", NOON + 500, NOON + 999)
+    assert (found.digest, found.owner, found.attempts) == (newer.digest, "me", 1)
+
+
 def test_what_is_not_sent_yet_is_pending_and_has_no_claim() -> None:
     other = CatalogEntry.read({"digest": "other", "attempts": 3, "error": "old"})
     assert other.pending(ONE, NOON).section() == {

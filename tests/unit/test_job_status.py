@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from handler.job_status import JobStatus, fold
+from handler.job_status import JobStatus, fold, new_events
 from handler.status_object import read, to_iso, to_json
 from tests.factories import IMAGES, NOON, TARGET, event, headline, step_event, stored
 
@@ -222,3 +222,18 @@ def test_a_failure_before_256_newer_messages_of_its_attempt_still_decides() -> N
     # THEN both are what they would have been with the whole history: a filled gap, then a restart
     assert headline(json.loads(to_json("j", once))) == ("mosaic", "FAILED", 1)
     assert headline(json.loads(to_json("j", twice))) == ("mosaic", "STARTED", 2)
+
+
+def test_an_event_that_comes_too_late_to_count_is_never_new() -> None:
+    # GIVEN a history that has dropped its oldest entries, all of which were new
+    events = [event("chunk", "STARTED", number) for number in range(300)]
+    before = fold(JobStatus(), events)
+    assert list(new_events(JobStatus(), before, events)) == events
+    # WHEN one from before them arrives, with one that is known, a success, and that one's repeat
+    late, known = event("chunk", "FAILED", -9), events[-1]
+    success, repeat = event("mosaic", "FINISHED", -8), event("mosaic", "FINISHED", -7)
+    arrived = [late, known, success, repeat]
+    # THEN the success alone counts, and once
+    after = fold(before, arrived)
+    assert list(new_events(before, after, arrived)) == [success]
+    assert list(new_events(after, fold(after, arrived), arrived)) == []
