@@ -23,7 +23,7 @@ class BatchRunner:
     """Runs the jobs of batches."""
 
     publisher: Publisher
-    queue: Queue | None  # where the messages come from; None leaves them to its own visibility timeout
+    queue: Queue | None  # where the messages come from; None: the queue's default visibility timeout applies
     workers: int  # how many jobs run concurrently
     logger: Logger
 
@@ -106,7 +106,8 @@ def _failures(
     """Return the failures that are worth a line, each message once.
 
     A message that can never succeed comes back immediately, until it is a dead letter: its first receive
-    says all.
+    says all. Where that was lost with its invocation it gets no line; `oam-status dead-letters` says why it
+    was refused.
     """
     job_ids = {event.message_id: job_id for job_id, events in jobs.items() for event in events}
     receive_counts: defaultdict[str, list[int]] = defaultdict(list)

@@ -73,7 +73,7 @@ class CatalogEntry:
     attempts: int = 0  # how often it was claimed
     updated_at: str = ""  # as it is written
     expires_at: int | None = None  # when the claim ends, while there is one
-    owner: str = ""  # whose claim it is
+    owner: str = ""  # the job in the invocation whose claim it is (`handler.notifier.Job`)
     error: str | None = None  # why the last attempt failed, if it did
 
     @classmethod

@@ -32,7 +32,7 @@ class CircuitBreaker:
     _points: int = 0
     _last_success: float = 0.0
     _probe_at: float = 0.0  # when the next probe may begin, once the circuit is open
-    _probing: str | None = None  # who probes
+    _probing: str | None = None  # the owner that probes
 
     @property
     def is_open(self) -> bool:
@@ -40,7 +40,11 @@ class CircuitBreaker:
         return self._points >= FAILURE_THRESHOLD
 
     def allow_request(self, owner: str) -> bool:
-        """Decide whether an owner may call the catalog; an open circuit allows one to probe, and to go on."""
+        """Decide whether an owner, a job in an invocation, may call the catalog.
+
+        An open circuit allows one to probe, and that one again whenever it asks: it asks before each attempt
+        to write its claim, and a conflict in S3 must not cost it the probe.
+        """
         with self._lock:
             if not self.is_open or self._probing == owner:
                 return True

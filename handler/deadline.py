@@ -19,6 +19,10 @@ class Reserve:
     of AWS tries again by itself, so the worst case of a call is its two timeouts. An S3 that takes longer
     than AWS_READ to respond is down: its messages come back. A name with several silent addresses takes
     several connect timeouts: `batch` does not wait beyond the deadline, nor `catalog` beyond its own share.
+
+    With a queue URL a batch stops waiting VISIBILITY before the deadline. So a job that was begun with less
+    than JOB + VISIBILITY left may be done, and its messages be reported as failed all the same. That does no
+    harm: at their next delivery they are known.
     """
 
     AWS_CONNECT = 0.3
@@ -34,7 +38,9 @@ class Reserve:
     LONGEST_POST = 25.0  # a limit: the longest wait for the catalog's response
     CONNECT = 3.0  # a limit: the catalog's connect timeout, for each of its addresses
 
-    VISIBILITY = AWS_CALL + 0.1  # 1.35: a batch does not wait any longer for a job that hangs
+    # 1.35: set when failed messages come back. It does not grow with the batch: for those that there is no
+    # time for, the queue's default visibility timeout applies.
+    VISIBILITY = AWS_CALL + 0.1
 
     RESPONSE = 0.4  # collect what the jobs gave, log, count and respond
     RESPONSE_PER_MESSAGE = 0.000_06  # the same for each message, with a whole CPU: twice what was measured

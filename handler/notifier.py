@@ -37,7 +37,7 @@ class Job:
     job_id: str
     events: Mapping[str, Event]  # what its messages of this batch say, by messageId
     deadline: Deadline
-    owner: str  # this invocation's name in a claim
+    owner: str  # a name for this job in this invocation, by which it knows its claim
 
 
 @dataclass(frozen=True, slots=True)

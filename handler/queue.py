@@ -55,7 +55,8 @@ class Queue:
     def change_visibility(self, timeouts: Mapping[str, int], deadline: Deadline) -> set[str]:
         """Set when messages come back: the seconds to wait, by receipt handle.
 
-        Return the receipt handles for which it was set; for others the queue's own visibility timeout holds.
+        Return the receipt handles for which it was set; for others the queue's default visibility timeout
+        applies.
         """
         entries = list(timeouts.items())
         chunks = [entries[start : start + BATCH_ENTRIES] for start in range(0, len(entries), BATCH_ENTRIES)]
