@@ -190,6 +190,16 @@ def test_an_entry_with_images_that_no_message_could_have_does_not_fail_the_job(i
     assert notification_for("test-job", read(json.dumps(stored).encode(), 0)) is None
 
 
+def test_a_section_that_is_not_there_is_a_notification_of_which_nothing_became() -> None:
+    assert CatalogEntry.read({}) == CatalogEntry()
+
+
+def test_the_catalog_knows_a_job_by_where_a_cdn_has_its_tiles() -> None:
+    found = notification_for("j", fold(JobStatus(), [event("mosaic", "FINISHED")]), "https://cdn.example.org")
+    assert found
+    assert found.uri == "https://cdn.example.org/test-job/{z}/{x}/{y}.png"
+
+
 def test_attempts_that_were_broken_by_hand_are_counted_anew() -> None:
     broken = CatalogEntry.read({"digest": ONE.digest, "attempts": "odd"})
     assert broken.claim(ONE, "me", NOON, NOON).attempts == 1

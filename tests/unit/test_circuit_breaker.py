@@ -147,6 +147,7 @@ def test_a_catalog_that_asks_for_a_longer_pause_gets_it_within_reason(
     breaker: CircuitBreaker, clock: Clock, asked: float, pause: float
 ) -> None:
     fail(breaker, clock, 3, asked)
+    assert not breaker.allow_request("a")
     clock.now += pause - 0.001
     assert not breaker.allow_request("a")
     clock.now += 0.001

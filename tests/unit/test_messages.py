@@ -119,7 +119,8 @@ def test_a_job_id_of_the_allowed_characters_is_taken(job_id: str) -> None:
     "target", [None, "", 3, ["s3://b/k"], "/mnt/tiles", "file:///tiles", "s3://", "http://"]
 )
 def test_a_finished_mosaic_without_a_usable_target_is_refused(target: object) -> None:
-    assert "target is not a usable" in reason(body("mosaic", "FINISHED", target=target))
+    said = "target is not a usable s3://, s3n://, s3a://, http:// or https:// URL"
+    assert reason(body("mosaic", "FINISHED", target=target)) == said
 
 
 @pytest.mark.parametrize("images", [None, "http://image", {}, [1], ["a", None], [["a"]]])

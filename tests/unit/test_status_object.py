@@ -1,13 +1,14 @@
 """The status object: what is written, what is read of it and of others' objects, and how large it gets."""
 
 import json
+import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from handler.events import Event, Step
-from handler.job_status import JobStatus, deciding_event, fold
+from handler.job_status import JobStatus, Progress, deciding_event, fold
 from handler.messages import parse
 from handler.status_object import UnreadableStatus, from_iso, read, to_iso, to_json
 from tests.factories import IMAGES, NOON, TARGET, event, fields, headline, largest_messages, stored
@@ -197,14 +198,17 @@ def test_a_history_that_was_broken_by_hand_keeps_its_good_entries() -> None:
     good = {"messageId": "m1", "sentAt": to_iso(NOON), "stage": "chunk", "status": "STARTED"}
     bad = [None, 3, {}, {**good, "sentAt": "yesterday"}, {**good, "messageId": 3}, {**good, "stage": "ODD"},
            {**good, "sentAt": "2023-99-99T00:00:00.000Z"}]  # fmt: skip
-    for dropped in (
-        3,
-        {},
-        {"attempt": "x", "steps": []},
-        {"attempt": 2, "steps": [["chunk STARTED"], "odd"]},
+    for dropped, found in (
+        (3, None),
+        ({}, None),
+        ({"attempt": "x", "steps": []}, None),
+        ({"attempt": 2, "steps": "chunk STARTED"}, None),
+        ({"attempt": 2, "steps": [["chunk STARTED"], "odd"]}, Progress(2, {})),
     ):
         broken = {"history": [*bad, {**good, "droppedBefore": dropped}], "catalog": "odd"}
-        assert [e.message_id for e in read(json.dumps(broken).encode(), 0).events] == ["m1"]
+        status = read(json.dumps(broken).encode(), 0)
+        assert [e.message_id for e in status.events] == ["m1"]
+        assert status.dropped == found
 
 
 def test_a_large_object_whose_every_entry_was_broken_by_hand_says_nothing() -> None:
@@ -377,9 +381,24 @@ def test_what_is_added_by_hand_at_the_top_of_an_object_is_not_taken_for_the_deci
     assert status.events[0].fields == fields("chunk", "STARTED")
 
 
-def test_times_are_written_in_utc_with_milliseconds_and_read_back() -> None:
+def test_times_are_written_in_utc_with_milliseconds_and_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert to_iso(1_700_000_000_007) == "2023-11-14T22:13:20.007Z"
     assert to_iso(0) == "1970-01-01T00:00:00.000Z"
+    # AND wherever the machine is
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert to_iso(0) == "1970-01-01T00:00:00.000Z"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
     assert from_iso(to_iso(99_999_999_999_999)) == 99_999_999_999_999
     assert from_iso("2023-11-14T22:13:20Z") is None
     assert from_iso(None) is None
+
+
+def test_the_tilejson_names_the_cdn_where_there_is_one() -> None:
+    written = json.loads(
+        to_json("j", fold(JobStatus(), [event("mosaic", "FINISHED")]), "https://cdn.example.org")
+    )
+    assert written["tileJson"]["tiles"] == ["https://cdn.example.org/test-job/{z}/{x}/{y}.png"]
