@@ -15,8 +15,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
 from handler.batch import BatchRunner
+from handler.catalog_entry import CatalogState
 from handler.circuit_breaker import CircuitBreaker
-from handler.deadline import Deadline, Reserve
+from handler.deadline import Deadline, Timeout
 from handler.log import make_logger, set_debug
 from handler.notifier import Notifier
 from handler.outcomes import Outcome, Report
@@ -45,12 +46,11 @@ def wire(settings: Settings) -> BatchRunner:
     """Make the clients, and put the parts together."""
     # One attempt a call: the caller retries, which knows how much time there is.
     config = Config(
-        connect_timeout=Reserve.AWS_CONNECT,
-        read_timeout=Reserve.AWS_READ,
+        connect_timeout=Timeout.AWS_CONNECT,
+        read_timeout=Timeout.AWS_READ,
         retries={"mode": "standard", "total_max_attempts": 1},
         max_pool_connections=WORKERS,
-        # Away from AWS a bucket has no host name of its own.
-        s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
+        s3={"addressing_style": "path" if settings.path_style else "auto"},
     )
     client = functools.partial(boto3.session.Session(region_name=settings.region).client, config=config)
     s3 = client("s3")
@@ -60,7 +60,8 @@ def wire(settings: Settings) -> BatchRunner:
     catalog = functools.cache(
         functools.partial(_catalog, settings, functools.partial(client, "secretsmanager"))
     )
-    notifier = Notifier(catalog, CircuitBreaker(time.time), settings.tiles_base, logger)
+    done = CatalogState.MOCKED if settings.mock_catalog else CatalogState.NOTIFIED
+    notifier = Notifier(catalog, done, CircuitBreaker(time.time), settings.tiles_base, logger)
     queue = None
     if settings.queue_url:
         queue = Queue(functools.cache(functools.partial(client, "sqs")), settings.queue_url, logger)
@@ -80,7 +81,7 @@ def _catalog(
 
     if settings.mock_catalog:
         return MockCatalog()
-    if settings.token or not settings.token_secret:
+    if settings.token:
         return Catalog(settings.catalog_url, lambda *_: settings.token, WORKERS)
     token = SecretToken(settings.token_secret, functools.cache(make_client), logger)
     return Catalog(settings.catalog_url, token, WORKERS)

@@ -13,7 +13,7 @@ from handler.deadline import Deadline, Reserve
 from handler.events import Event
 from handler.failures import Failure, log_failures
 from handler.messages import InvalidMessage, parse
-from handler.outcomes import Outcome, OutOfTime, Report, RetryLater
+from handler.outcomes import MessageError, Outcome, OutOfTime, Report, RetryLater
 from handler.publisher import Publisher
 from handler.queue import Queue, backoff
 
@@ -40,7 +40,10 @@ class BatchRunner:
         if failed:
             retry_in = self._put_back(failed, report, deadline)
             failures = _failures(failed, jobs, report, retry_in)
-            report.outcomes += [getattr(failure.error, "outcome", Outcome.UNEXPECTED) for failure in failures]
+            report.outcomes += [
+                failure.error.outcome if isinstance(failure.error, MessageError) else Outcome.UNEXPECTED
+                for failure in failures
+            ]
             log_failures(self.logger, failures)
         return report
 
@@ -116,7 +119,7 @@ def _failures(
     return [
         Failure(
             message_id,
-            job_ids.get(message_id, getattr(error, "job_id", None)),
+            error.job_id if isinstance(error, InvalidMessage) else job_ids.get(message_id),
             error,
             max(receive_counts[message_id]),
             retry_in.get(message_id),

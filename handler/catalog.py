@@ -14,8 +14,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, InvalidHeader
 from urllib3.util import Retry
 
-from handler.catalog_entry import CatalogState, Notification
-from handler.deadline import Deadline, Reserve
+from handler.catalog_entry import Notification
+from handler.deadline import Deadline, Reserve, Timeout
 from handler.outcomes import (
     CatalogBusy,
     CatalogDown,
@@ -61,12 +61,10 @@ class _Response:
 
 
 class Catalog:
-    """The catalog itself, by its base URL; shared by as many threads as it has connections."""
-
-    done = CatalogState.NOTIFIED
+    """The catalog itself; shared by as many threads as it has connections. Its base URL ends in no slash."""
 
     def __init__(self, url: str, token: TokenProvider, connections: int) -> None:
-        self._url = f"{url.rstrip('/')}/tms"
+        self._url = f"{url}/tms"
         self._host = urlsplit(self._url).hostname or ""
         self._token = token
         # No session's request: it would put a .netrc's password in the token's place, and look into
@@ -106,8 +104,8 @@ class Catalog:
         requests' timeouts are for one address of the name, and for one piece of the response: neither bounds
         all of it. The thread that is left behind can't send a whole request any more.
         """
-        deadline.require(Reserve.POST + Reserve.RECORD, "call the catalog")
-        seconds = min(Reserve.LONGEST_POST, deadline.remaining() - Reserve.RECORD - _BODY_SECONDS)
+        deadline.require(Reserve.SEND, "call the catalog")
+        seconds = min(Timeout.POST, deadline.remaining() - Reserve.RECORD - _BODY_SECONDS)
         body = _Body(json.dumps(notification.payload).encode(), deadline)
         self._drop_idle_connections(deadline.now())
         future: Future[_Response] = Future()
@@ -126,7 +124,7 @@ class Catalog:
 
     def _send(self, body: "_Body", token: str, seconds: float, future: "Future[_Response]") -> None:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        timeout = (min(Reserve.CONNECT, seconds), seconds)
+        timeout = (min(Timeout.CONNECT, seconds), seconds)
         try:
             request = requests.Request("POST", self._url, headers=headers, data=body).prepare()
             with self._adapter.send(request, timeout=timeout, **self._settings) as received:
@@ -147,8 +145,6 @@ class Catalog:
 
 class MockCatalog:
     """Stands for the catalog where nothing is to be sent."""
-
-    done = CatalogState.MOCKED
 
     def notify(self, notification: Notification, deadline: Deadline) -> None:
         """Do nothing."""

@@ -113,7 +113,7 @@ class CatalogEntry:
         """Return whether another owner is notifying the catalog of this job now."""
         return self.expires_at is not None and self.expires_at > now and self.owner != owner
 
-    def pending(self, notification: Notification, now: int) -> "CatalogEntry":
+    def unclaimed(self, notification: Notification, now: int) -> "CatalogEntry":
         """Return the entry of a notification without a claim; what went wrong last time stays."""
         if self.digest == notification.digest:
             return replace(self, expires_at=None, owner="")
@@ -126,7 +126,7 @@ class CatalogEntry:
         """
         if self.owner == owner and self.digest == notification.digest:
             return self
-        entry = self.pending(notification, now)
+        entry = self.unclaimed(notification, now)
         return replace(
             entry,
             state=CatalogState.PENDING,

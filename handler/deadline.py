@@ -11,13 +11,22 @@ from dataclasses import dataclass
 from handler.outcomes import OutOfTime
 
 
+class Timeout:
+    """The longest that a call waits."""
+
+    AWS_CONNECT = 0.3
+    AWS_READ = 0.95
+    CONNECT = 3.0  # to the catalog, for each of its addresses
+    POST = 25.0  # for the catalog's response
+
+
 class Reserve:
     """What a step needs; it is begun only with so much left. The one table of all these times.
 
     Together: a job is begun with 3 s left of the invocation (JOB + RESPONSE = 2.9), and the catalog is called
     with 5 s left (NOTIFY + RESPONSE = 4.95; a token that is not known yet takes an AWS_CALL more). No client
     of AWS tries again by itself, so the worst case of a call is its two timeouts. An S3 that takes longer
-    than AWS_READ to respond is down: its messages come back. A name with several silent addresses takes
+    than its timeout to respond is down: its messages come back. A name with several silent addresses takes
     several connect timeouts: `batch` does not wait beyond the deadline, nor `catalog` beyond its own share.
 
     With a queue URL a batch stops waiting VISIBILITY before the deadline. So a job that was begun with less
@@ -25,18 +34,14 @@ class Reserve:
     harm: at their next delivery they are known.
     """
 
-    AWS_CONNECT = 0.3
-    AWS_READ = 0.95
-    AWS_CALL = AWS_CONNECT + AWS_READ  # 1.25: one attempt
+    AWS_CALL = Timeout.AWS_CONNECT + Timeout.AWS_READ  # 1.25: one attempt
 
     JOB = 2 * AWS_CALL  # 2.5: read the status object, write it
     CLAIM = AWS_CALL  # 1.25: write the status object with the claim in it
     POST = 0.7  # less than this is no time to wait for the catalog's response
     RECORD = JOB + 0.1  # 2.6: write what the catalog said; after a conflict, which is quick, read and write
-    NOTIFY = CLAIM + POST + RECORD  # 4.55
-
-    LONGEST_POST = 25.0  # a limit: the longest wait for the catalog's response
-    CONNECT = 3.0  # a limit: the catalog's connect timeout, for each of its addresses
+    SEND = POST + RECORD  # 3.3: a notification that is claimed
+    NOTIFY = CLAIM + SEND  # 4.55
 
     # 1.35: set when failed messages come back. It does not grow with the batch: for those that there is no
     # time for, the queue's default visibility timeout applies.

@@ -4,10 +4,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from handler.events import Event, Step, is_images, step_of
-from handler.outcomes import Outcome
+from handler.outcomes import MessageError, Outcome
 from handler.shortening import fits
 from handler.status_object import without_reserved
 from handler.strict_json import RepeatedKey, decode_object, describe, replace_surrogates
@@ -24,10 +24,10 @@ _UNESCAPED_FAILURE = re.compile(
 )
 
 
-class InvalidMessage(Exception):
+class InvalidMessage(MessageError):
     """Raised when a message can never become part of a job's status, however often it is delivered."""
 
-    outcome: ClassVar[Outcome] = Outcome.INVALID
+    outcome = Outcome.INVALID
     job_id: str | None = None  # whose message it is, where that was understood
 
 

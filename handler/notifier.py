@@ -1,6 +1,5 @@
 """Notify the catalog of a finished job: claim, POST, record."""
 
-import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from handler.catalog_entry import CatalogEntry, CatalogState, Notification, noti
 from handler.circuit_breaker import CircuitBreaker
 from handler.deadline import Deadline, Reserve
 from handler.events import Event, Step
+from handler.jitter import full_jitter
 from handler.job_status import JobStatus, deciding_event, is_repeat
 from handler.outcomes import (
     CatalogClaimed,
@@ -71,7 +71,8 @@ class Result:
 class Notifier:
     """Notifies the catalog; shared by threads."""
 
-    make_catalog: "Callable[[], Catalog | MockCatalog]"  # called when the first job is finished
+    make_catalog: "Callable[[], Catalog | MockCatalog]"  # called when something is to be sent
+    done: CatalogState  # what a success leads to
     breaker: CircuitBreaker
     tiles_base: str | None  # as in `handler.tiles.tiles_url`
     logger: Logger
@@ -86,24 +87,28 @@ class Notifier:
         finished = [event for event in job.events.values() if event.step is Step.MOSAIC_FINISHED]
         if not notification or not finished:
             return Decision(status.catalog)
+        entry = CatalogEntry.read(status.catalog)
+        if entry.is_notified(notification, self.done):
+            return Decision(status.catalog)
         deciding = deciding_event(status)
         message_id = next((event for event in finished if is_repeat(event, deciding)), finished[0]).message_id
-        entry = CatalogEntry.read(status.catalog)
-        if entry.is_notified(notification, self.make_catalog().done):
-            return Decision(status.catalog)
         now = _milliseconds(job.deadline.now())
-        refusal: RetryLater | None = None
         if entry.is_claimed(job.owner, now):
-            refusal = CatalogClaimed("another invocation is notifying the catalog of this job")
-            return Decision(status.catalog, None, refusal, message_id)
-        if job.deadline.remaining() < Reserve.NOTIFY:
-            refusal = OutOfTime("no time left to notify the catalog")
-        elif not self.breaker.allow_request(job.owner):
-            refusal = CircuitOpen("the catalog was down a moment ago")
-        if refusal:
-            return Decision(entry.pending(notification, now).section(), None, refusal, message_id)
+            claimed = CatalogClaimed("another invocation is notifying the catalog of this job")
+            return Decision(status.catalog, refusal=claimed, message_id=message_id)
+        if refusal := self._refusal(job):
+            section = entry.unclaimed(notification, now).section()
+            return Decision(section, refusal=refusal, message_id=message_id)
         entry = entry.claim(notification, job.owner, now, _milliseconds(job.deadline.at))
-        return Decision(entry.section(), Claim(notification, entry), None, message_id)
+        return Decision(entry.section(), claim=Claim(notification, entry), message_id=message_id)
+
+    def _refusal(self, job: Job) -> RetryLater | None:
+        """Return why this invocation does not call the catalog, if it does not."""
+        if job.deadline.remaining() < Reserve.NOTIFY:
+            return OutOfTime("no time left to notify the catalog")
+        if not self.breaker.allow_request(job.owner):
+            return CircuitOpen("the catalog was down a moment ago")
+        return None
 
     def notify(self, claim: Claim, deadline: Deadline) -> Result:
         """Send a notification that is claimed."""
@@ -113,7 +118,7 @@ class Notifier:
             return Result(claim, CatalogState.PENDING, error)
         except Exception as error:  # noqa: BLE001 (a defect, too, is recorded, and fails the message)
             return Result(claim, CatalogState.FAILED, error)
-        return Result(claim, self.make_catalog().done)
+        return Result(claim, self.done)
 
     def record(self, job: Job, status: JobStatus, result: Result) -> Decision:
         """Decide what to write of a notification that was sent.
@@ -145,9 +150,8 @@ class Notifier:
             except CatalogUnavailable as error:
                 if not tries:  # once for each notification
                     self._record_failure(error, began)
-                # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
-                wait = max(error.retry_after, random.uniform(0, 0.25 * 2**tries))  # noqa: S311 (no secret)
-                has_time = deadline.remaining() - wait >= Reserve.POST + Reserve.RECORD
+                wait = max(error.retry_after, full_jitter(0.25, tries, LONGEST_RETRY_AFTER))
+                has_time = deadline.remaining() - wait >= Reserve.SEND
                 if tries == RETRIES or error.retry_after > LONGEST_RETRY_AFTER or not has_time:
                     raise
                 time.sleep(wait)

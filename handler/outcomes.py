@@ -1,7 +1,4 @@
-"""What can come of a message or a job, and the errors after which it may succeed later.
-
-The other family of errors, a message that will never succeed, is `handler.messages.InvalidMessage`.
-"""
+"""What can come of a message or a job, and the errors after which it may succeed later."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -29,13 +26,19 @@ class Outcome(StrEnum):
     CATALOG_SHORT_CIRCUITED = "CatalogSpared"  # not called: it was down a moment ago
 
 
-class RetryLater(Exception):
+class MessageError(Exception):
+    """Raised when a message failed, by no defect: one that may succeed later, or never can."""
+
+    outcome: ClassVar[Outcome]  # of each message that fails by it
+
+
+class RetryLater(MessageError):
     """Raised when a message failed for a reason that may have passed at its next delivery.
 
     That is to be `retry_after` seconds later at least.
     """
 
-    outcome: ClassVar[Outcome] = Outcome.FAILED  # of each message that fails by it
+    outcome = Outcome.FAILED
     job_outcome: ClassVar[Outcome | None] = None  # of its job, where that has a name
     may_be_processing: ClassVar[bool] = False  # whether the catalog may have got the request
 

@@ -36,11 +36,11 @@ CONCURRENT_CALLS = 8
 
 
 def backoff(receive_count: int, jitter: float, retry_after: float = 0.0) -> int:
-    """Return the seconds until the next delivery of a message that came `receive_count` times.
+    """Return the seconds until the next delivery of a message that came `receive_count` times, at least once.
 
     `jitter` is a random number from 0 to 1, and `retry_after` the seconds to wait at least.
     """
-    longest = min(CAP, BASE << min(max(receive_count, 1) - 1, 20))
+    longest = min(CAP, BASE << min(receive_count - 1, 20))
     return min(MAX_RETRY_AFTER, ceil(max(retry_after, jitter * longest)))
 
 

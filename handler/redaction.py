@@ -36,7 +36,8 @@ def redact(text: str, token: str) -> str:
     if not token:
         return text
     try:
-        readings, (*_, decoded) = list(_readings(text)), _readings(token)
+        readings = list(_readings(text))
+        *_, decoded = _readings(token)
     except ValueError:  # from here, or from html.unescape: a number of thousands of digits
         return UNREADABLE
     prefixes = {token[:_PREFIX_LENGTH], decoded[:_PREFIX_LENGTH]}

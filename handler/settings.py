@@ -30,13 +30,13 @@ class Settings:
     """The function's settings."""
 
     region: str  # the AWS region
-    endpoint_url: str | None  # a server to use in place of AWS
+    path_style: bool  # whether S3 is not AWS's: there a bucket has no host name of its own
     bucket: str  # the bucket of the status objects
     prefix: str  # the beginning of their keys
     catalog_url: str  # the base URL of the OAM catalog
     token: str = field(repr=False)  # the catalog's bearer token; empty if it is not set
     queue_url: str | None  # the queue that the messages come from, for their back-off
-    token_secret: str | None  # the ARN of the secret that holds the token
+    token_secret: str  # the ARN of the secret that holds the token; empty if it is not set
     mock_catalog: bool  # whether to send nothing to the catalog
     tiles_base: str | None  # replaces scheme, host and bucket of an S3 target
     debug: bool  # whether to log at DEBUG
@@ -52,18 +52,18 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     endpoints = _endpoints(environ)
     settings = Settings(
         region=values["AWS_REGION"] or values["AWS_DEFAULT_REGION"],
-        endpoint_url=endpoints.get("AWS_ENDPOINT_URL_S3") or endpoints.get("AWS_ENDPOINT_URL"),
+        path_style=bool({"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"} & endpoints.keys()),
         bucket=values["OAM_STATUS_BUCKET"],
         prefix=values["OAM_STATUS_PREFIX"],
         catalog_url=values["OAM_CATALOG_URL"].rstrip("/") or DEFAULT_CATALOG_URL,
         token=values["OAM_API_TOKEN"],
         queue_url=values["OAM_STATUS_SQS_QUEUE_URL"] or None,
-        token_secret=values["OAM_API_TOKEN_SECRET_ARN"] or None,
+        token_secret=values["OAM_API_TOKEN_SECRET_ARN"],
         mock_catalog=values["MOCK_OAM_API"].lower() == "true",
         tiles_base=values["OAM_TILES_URL"].rstrip("/") or None,
         debug=_is_debug(values["DEBUG"]),
     )
-    problems = _own_problems(settings, values["MOCK_OAM_API"]) + _library_problems(environ)
+    problems = _own_problems(settings, values["MOCK_OAM_API"]) + _library_problems(environ, endpoints)
     if problems:
         raise SettingsError("The settings are incomplete or wrong: " + "; ".join(problems) + ".")
     return settings
@@ -100,14 +100,14 @@ def _own_problems(settings: Settings, mocking: str) -> list[str]:
     return [problem for problem, holds in wrong.items() if holds]
 
 
-def _library_problems(environ: Mapping[str, str]) -> list[str]:
+def _library_problems(environ: Mapping[str, str], endpoints: Mapping[str, str]) -> list[str]:
     """Return what is wrong with the variables that botocore and requests read themselves.
 
     They use them unchanged, white space included, and raise, if at all, when they first need them.
     """
     problems = [
         f"{name} is not an http(s):// URL without user, query and fragment"
-        for name, value in _endpoints(environ).items()
+        for name, value in endpoints.items()
         if not (value.isascii() and _is_base_url(value, _AWS_LABEL))
     ]
     if environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() not in {"", "true", "false"}:

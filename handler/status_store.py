@@ -1,6 +1,5 @@
 """The status objects in S3: read one, and write it if it has not changed since."""
 
-import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from handler.aws_errors import AWS_ERRORS, error_code, http_status, is_transient
 from handler.deadline import Deadline, Reserve
+from handler.jitter import full_jitter
 from handler.outcomes import ConditionRefused, StatusConflict, StatusStoreError
 from handler.shortening import MAX_OBJECT_BYTES
 
@@ -25,6 +25,8 @@ LONGEST_WAIT = 0.4  # seconds between two attempts
 CALLS = 3  # of S3 for one read or one write, while its error is transient
 # In bytes: what is written here, and what an editor may have added. A longer object is no status object.
 MAX_STORED_BYTES = MAX_OBJECT_BYTES * 9 // 8
+# Stands for the body of a longer one, which is not read: no JSON object, so it is refused, and this quoted.
+_TOO_LONG = b'"longer than any status object"'
 
 Result = TypeVar("Result")
 
@@ -135,10 +137,8 @@ class Update:
 
     def _get(self) -> StoredObject:
         response = self.store.s3.get_object(Bucket=self.store.bucket, Key=self.key)
-        body = b'"longer than any status object"'  # which the reader refuses, and quotes
         with response["Body"] as stream:
-            if response["ContentLength"] <= MAX_STORED_BYTES:
-                body = stream.read()
+            body = stream.read() if response["ContentLength"] <= MAX_STORED_BYTES else _TOO_LONG
         modified = int(response["LastModified"].timestamp() * 1000)
         return StoredObject(body, response["ETag"], modified, response.get("VersionId"))
 
@@ -167,5 +167,4 @@ class Update:
             self._wait(tries)
 
     def _wait(self, tries: int) -> None:
-        # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
-        self.store.sleep(random.uniform(0, min(LONGEST_WAIT, 0.02 * 2**tries)))  # noqa: S311 (no secret)
+        self.store.sleep(full_jitter(0.02, tries, LONGEST_WAIT))

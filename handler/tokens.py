@@ -53,7 +53,7 @@ class SecretToken:
             OutOfTime: when there is no time to read it, send it and record the response.
         """
         known = self._last if self._last != rejected else None
-        wait = max(0.0, deadline.remaining() - Reserve.POST - Reserve.RECORD)
+        wait = max(0.0, deadline.remaining() - Reserve.SEND)
         # A thread that has a token to go on with does not wait for the one that reads.
         if not self._lock.acquire(timeout=0 if known else wait):
             if known:
@@ -92,7 +92,7 @@ class SecretToken:
 
     def _value(self, deadline: Deadline) -> str:
         for is_last in (False, True):  # once more: a failure blocks all reads for PAUSE
-            deadline.require(Reserve.AWS_CALL + Reserve.POST + Reserve.RECORD, "read the secret")
+            deadline.require(Reserve.AWS_CALL + Reserve.SEND, "read the secret")
             try:
                 response = self.make_client().get_secret_value(SecretId=self.arn)
                 break

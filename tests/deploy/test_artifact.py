@@ -198,7 +198,7 @@ def test_sam_local_invoke_gives_the_function_an_environment_that_it_can_work_wit
     assert own["StatusPublisher"].items() <= found.items()
     # AND the function works against the embedded stack, and tells no catalog
     settings = read_settings({name: str(value) for name, value in found.items()})
-    assert settings.endpoint_url == f"http://host.docker.internal:{PORT}"
+    assert found["AWS_ENDPOINT_URL"] == f"http://host.docker.internal:{PORT}"
     assert (settings.bucket, settings.prefix) == (BUCKET, PREFIX)
     assert settings.mock_catalog
     # AND no queue: sam gives its logical name in place of its URL, and an event file's receipts are of none

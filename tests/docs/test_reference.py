@@ -10,7 +10,7 @@ import pytest
 from handler.app import WORKERS
 from handler.catalog_entry import CatalogEntry, CatalogState, notification_for
 from handler.circuit_breaker import RECOVERY_TIMEOUT
-from handler.deadline import Reserve
+from handler.deadline import Timeout
 from handler.job_status import MAX_HISTORY, JobStatus, fold
 from handler.messages import parse
 from handler.queue import CAP
@@ -127,7 +127,7 @@ def test_every_module_of_the_function_is_in_the_architecture() -> None:
     ("page", "said"),
     [
         (ARCHITECTURE, f"runs up to {WORKERS} jobs at once"),
-        (ARCHITECTURE, f"up to {Reserve.LONGEST_POST:.0f} seconds, as long as time is left"),
+        (ARCHITECTURE, f"up to {Timeout.POST:.0f} seconds, as long as time is left"),
         (ARCHITECTURE, f"is not asked for {RECOVERY_TIMEOUT:.0f} seconds"),
         (ARCHITECTURE, f"with full jitter, up to {CAP // 60} minutes"),
         (ARCHITECTURE, f"{TEMPLATE['Parameters']['MaxReceiveCount']['Default']} receives"),

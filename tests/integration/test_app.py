@@ -18,7 +18,7 @@ import handler.app
 import handler.publisher
 from handler import status_object
 from handler.circuit_breaker import FAILURE_THRESHOLD
-from handler.deadline import Reserve
+from handler.deadline import Reserve, Timeout
 from handler.publisher import Publisher
 from handler.settings import SettingsError
 from local.stack.catalog_server import CatalogServer
@@ -340,7 +340,7 @@ def test_a_silent_catalog_takes_one_wait_of_a_batch_and_none_of_the_next(
     function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # GIVEN a catalog that takes connections and says nothing
-    monkeypatch.setattr(Reserve, "LONGEST_POST", 1.0)
+    monkeypatch.setattr(Timeout, "POST", 1.0)
     silence = threading.Event()
     function.catalog.answers.extend([Answer(200, before=silence.wait)] * 200)
     finished = [record(body("mosaic", "FINISHED", f"job-{number}")) for number in range(60)]

@@ -162,14 +162,14 @@ def test_a_hanging_catalog_is_left_within_the_time_there_is_and_asked_once_only(
     with raw_server(lambda connection: time.sleep(30)) as (url, received):
         begun = time.monotonic()
         with pytest.raises(CatalogTimeout, match=r"127\.0\.0\.1 did not answer"):
-            client(url).notify(SAID, in_seconds(Reserve.POST + Reserve.RECORD + 1))
+            client(url).notify(SAID, in_seconds(Reserve.SEND + 1))
         assert time.monotonic() - begun < 4
     assert len(received) == 1
 
 
 def test_nothing_is_asked_without_time_for_it(server: CatalogServer) -> None:
     with pytest.raises(OutOfTime):
-        client(server.url).notify(SAID, in_seconds(Reserve.POST + Reserve.RECORD - 0.1))
+        client(server.url).notify(SAID, in_seconds(Reserve.SEND - 0.1))
     assert server.requests == []
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from handler.circuit_breaker import FAILURE_THRESHOLD
-from handler.deadline import Reserve
+from handler.deadline import Reserve, Timeout
 from handler.outcomes import (
     CatalogDown,
     CatalogTimeout,
@@ -109,7 +109,7 @@ def test_three_slow_answers_do_not_keep_the_catalog_from_others(
     stage: Stage,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Reserve, "LONGEST_POST", 0.3)
+    monkeypatch.setattr(Timeout, "POST", 0.3)
     with raw_server(lambda connection: time.sleep(1)) as (url, _):
         fast, stage.catalog.url = stage.catalog.url, url
         for number in range(3):
@@ -123,7 +123,7 @@ def test_a_catalog_that_never_answers_opens_the_circuit(
     stage: Stage,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Reserve, "LONGEST_POST", 0.1)
+    monkeypatch.setattr(Timeout, "POST", 0.1)
     with raw_server(lambda connection: time.sleep(1)) as (url, _):
         stage.catalog.url = url
         for number in range(FAILURE_THRESHOLD):

@@ -12,6 +12,7 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from handler.catalog import Catalog, MockCatalog
+from handler.catalog_entry import CatalogState
 from handler.circuit_breaker import RECOVERY_TIMEOUT, CircuitBreaker
 from handler.deadline import Deadline, Reserve
 from handler.events import Event
@@ -67,7 +68,8 @@ class Stage:
         s3 = self.aws.client("s3", self.proxy.url)
         store = StatusStore(s3, self.aws.bucket, "status", sleep=lambda _: None)
         catalog = MockCatalog() if mock else Catalog(self.catalog.url, lambda *_: TOKEN, 4)
-        return Publisher(store, Notifier(lambda: catalog, self.breaker, None, logger), None, logger)
+        done = CatalogState.MOCKED if mock else CatalogState.NOTIFIED
+        return Publisher(store, Notifier(lambda: catalog, done, self.breaker, None, logger), None, logger)
 
     def publish(self, *events: Event, seconds: float = 30.0, mock: bool = False) -> dict[str, Exception]:
         """Publish with a fresh publisher, as another instance would; return what failed."""
@@ -314,9 +316,7 @@ def test_a_claim_of_a_killed_invocation_is_taken_over_when_it_has_expired(stage:
     class Killed(BaseException):
         pass
 
-    dying: Any = type(
-        "Dying", (), {"done": "NOTIFIED", "notify": staticmethod(lambda *_: (_ for _ in ()).throw(Killed()))}
-    )
+    dying: Any = type("Dying", (), {"notify": staticmethod(lambda *_: (_ for _ in ()).throw(Killed()))})
     publisher = stage.publisher()
     notifier = dataclasses.replace(publisher.notifier, make_catalog=lambda: dying)
     publisher = dataclasses.replace(publisher, notifier=notifier)

@@ -45,7 +45,7 @@ class Secret:
 
     def deadline(self, seconds: float) -> Deadline:
         """Return the deadline of what has so many seconds beside the time to send and to record."""
-        return Deadline(self.now + seconds + Reserve.POST + Reserve.RECORD, lambda: self.now)
+        return Deadline(self.now + seconds + Reserve.SEND, lambda: self.now)
 
     def put(self, value: str) -> None:
         self.manager.put_secret_value(SecretId=self.arn, SecretString=value)

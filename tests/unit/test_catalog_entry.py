@@ -144,7 +144,7 @@ def test_an_own_claim_to_another_notification_is_made_anew() -> None:
 
 def test_what_is_not_sent_yet_is_pending_and_has_no_claim() -> None:
     other = CatalogEntry.read({"digest": "other", "attempts": 3, "error": "old"})
-    assert other.pending(ONE, NOON).section() == {
+    assert other.unclaimed(ONE, NOON).section() == {
         "state": "PENDING",
         "uri": URI,
         "digest": ONE.digest,
@@ -155,14 +155,14 @@ def test_what_is_not_sent_yet_is_pending_and_has_no_claim() -> None:
 
 def test_what_went_wrong_last_time_stays_while_it_is_not_sent_again() -> None:
     failed = CatalogEntry().claim(ONE, "a", NOON, NOON).complete(CatalogState.FAILED, NOON, "HTTP 503: down")
-    assert failed.pending(ONE, NOON + 9) == failed
+    assert failed.unclaimed(ONE, NOON + 9) == failed
 
 
 def test_an_own_claim_that_is_not_used_is_dropped_so_that_the_next_delivery_need_not_wait_for_its_end() -> (
     None
 ):
     mine = CatalogEntry().claim(ONE, "me", NOON, NOON + 60_000)
-    unused = mine.pending(ONE, NOON)
+    unused = mine.unclaimed(ONE, NOON)
     assert not unused.is_claimed("next", NOON + 1)
     # AND a next claim of the same owner is a new one
     assert unused.claim(ONE, "me", NOON + 1, NOON + 70_000).expires_at == NOON + 70_000

@@ -2,7 +2,7 @@
 
 import pytest
 
-from handler.deadline import Deadline, Reserve
+from handler.deadline import Deadline, Reserve, Timeout
 from handler.outcomes import OutOfTime
 from tests.deploy.translated import TEMPLATE
 
@@ -14,12 +14,13 @@ def test_a_job_is_begun_with_3_s_left_and_the_catalog_asked_with_5_and_a_timeout
 
 
 def test_each_reserve_is_no_less_than_the_worst_case_of_the_calls_that_it_is_for() -> None:
-    assert Reserve.AWS_CONNECT + Reserve.AWS_READ <= Reserve.AWS_CALL
+    assert Timeout.AWS_CONNECT + Timeout.AWS_READ <= Reserve.AWS_CALL
     assert 2 * Reserve.AWS_CALL <= Reserve.JOB
     assert Reserve.AWS_CALL <= Reserve.CLAIM
     assert Reserve.JOB < Reserve.RECORD
     assert Reserve.AWS_CALL < Reserve.VISIBILITY
-    assert Reserve.CLAIM + Reserve.POST + Reserve.RECORD <= Reserve.NOTIFY
+    assert Reserve.POST + Reserve.RECORD <= Reserve.SEND
+    assert Reserve.CLAIM + Reserve.SEND <= Reserve.NOTIFY
 
 
 def test_what_the_answer_needs_grows_with_the_batch_and_with_a_smaller_share_of_a_cpu() -> None:

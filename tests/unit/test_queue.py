@@ -9,7 +9,7 @@ from handler.queue import BASE, CAP, MAX_RETRY_AFTER, backoff
 from tests.deploy.translated import TEMPLATE
 
 
-@given(st.integers(-1, 10**9), st.floats(0, 1), st.floats(0, 1e9))
+@given(st.integers(1, 10**9), st.floats(0, 1), st.floats(0, 1e9))
 def test_a_wait_is_within_its_bounds_and_never_below_what_was_asked_for(
     receive_count: int, jitter: float, retry_after: float
 ) -> None:

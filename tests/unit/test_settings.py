@@ -32,13 +32,13 @@ def problem(**changes: str | None) -> str:
 def test_good_settings_are_read_with_their_defaults() -> None:
     assert read() == Settings(
         region="us-east-1",
-        endpoint_url=None,
+        path_style=False,
         bucket="status-bucket",
         prefix="status",
         catalog_url="https://api.openaerialmap.org",
         token="s3cret-token",
         queue_url=None,
-        token_secret=None,
+        token_secret="",
         mock_catalog=False,
         tiles_base=None,
         debug=False,
@@ -156,9 +156,9 @@ def test_debug_is_a_list_of_patterns(patterns: str, debug: bool) -> None:
     assert read(DEBUG=patterns).debug is debug
 
 
-def test_an_endpoint_for_s3_alone_comes_before_the_one_for_all() -> None:
-    assert read(AWS_ENDPOINT_URL="http://a", AWS_ENDPOINT_URL_S3="http://b").endpoint_url == "http://b"
-    assert read(AWS_ENDPOINT_URL="http://a").endpoint_url == "http://a"
+@pytest.mark.parametrize(("service", "path_style"), [("", True), ("_S3", True), ("_SQS", False)])
+def test_where_s3_is_not_awss_a_bucket_has_no_host_name_of_its_own(service: str, path_style: bool) -> None:
+    assert read(**{f"AWS_ENDPOINT_URL{service}": "http://a"}).path_style is path_style
 
 
 # Endpoints
@@ -189,7 +189,7 @@ def test_an_endpoint_that_is_taken_is_one_that_botocore_makes_a_client_of(
     value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", value)
-    assert read(AWS_ENDPOINT_URL=value).endpoint_url == value
+    assert read(AWS_ENDPOINT_URL=value).path_style
     for service in ("s3", "sqs", "secretsmanager"):
         made = Session().create_client(service, region_name="us-east-1", config=Config())
         assert made.meta.endpoint_url == value
@@ -203,16 +203,16 @@ def test_all_bad_endpoints_are_named_at_once_with_the_others() -> None:
 
 
 def test_an_endpoint_set_to_nothing_is_none() -> None:
-    assert read(AWS_ENDPOINT_URL="", AWS_ENDPOINT_URL_S3="", AWS_ENDPOINT_URL_SQS="").endpoint_url is None
+    assert read(AWS_ENDPOINT_URL="", AWS_ENDPOINT_URL_S3="", AWS_ENDPOINT_URL_SQS="").path_style is False
 
 
 @pytest.mark.parametrize("ignoring", ["true", "TRUE"])
 def test_endpoints_that_botocore_ignores_are_neither_taken_nor_refused(ignoring: str) -> None:
     found = read(AWS_ENDPOINT_URL="localhost:1", AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=ignoring)
-    assert found.endpoint_url is None
+    assert not found.path_style
     found = read(AWS_ENDPOINT_URL_S3="http://a", AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=ignoring)
-    assert found.endpoint_url is None
-    assert read(AWS_ENDPOINT_URL="http://a", AWS_IGNORE_CONFIGURED_ENDPOINT_URLS="false").endpoint_url
+    assert not found.path_style
+    assert read(AWS_ENDPOINT_URL="http://a", AWS_IGNORE_CONFIGURED_ENDPOINT_URLS="false").path_style
 
 
 @pytest.mark.parametrize("ignoring", ["1", "yes", " true"])

@@ -30,16 +30,17 @@ INVOCATION = 6.0  # seconds that a batch has
 # What makes the function's own waits fit into a run of a minute; times in seconds. Visibility timeouts are
 # not here: the queue's own clock is quicker (`SCALE` in harness.py), whatever the function asks for.
 CONSTANTS: dict[str, Any] = {
-    "handler.deadline.Reserve.AWS_CONNECT": 0.2,
-    "handler.deadline.Reserve.AWS_READ": 0.4,
+    "handler.deadline.Timeout.AWS_CONNECT": 0.2,
+    "handler.deadline.Timeout.AWS_READ": 0.4,
     "handler.deadline.Reserve.AWS_CALL": 0.6,
     "handler.deadline.Reserve.JOB": 1.2,
     "handler.deadline.Reserve.CLAIM": 0.6,
     "handler.deadline.Reserve.POST": 0.4,
     "handler.deadline.Reserve.RECORD": 1.2,
+    "handler.deadline.Reserve.SEND": 1.6,
     "handler.deadline.Reserve.NOTIFY": 2.2,
-    "handler.deadline.Reserve.LONGEST_POST": 1.0,
-    "handler.deadline.Reserve.CONNECT": 0.5,
+    "handler.deadline.Timeout.POST": 1.0,
+    "handler.deadline.Timeout.CONNECT": 0.5,
     "handler.deadline.Reserve.RESPONSE": 0.25,
     "handler.circuit_breaker.RECOVERY_TIMEOUT": 0.5,
     "handler.circuit_breaker.MAX_RECOVERY_TIMEOUT": 1.0,
