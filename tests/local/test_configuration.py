@@ -1,5 +1,6 @@
 """One place decides which stack is meant, and every tool says so before it talks to it."""
 
+import itertools
 import socket
 from pathlib import Path
 
@@ -32,12 +33,17 @@ def silent() -> "socket.socket":
     return socket.create_server(("127.0.0.1", 0))
 
 
+# All tools decide in one place, so each has to be seen to ask it, and each of its cases has to be seen once:
+# not every tool in every case.
 @pytest.mark.parametrize(
-    ("name", "missing"), [(name, each) for name in TOOLS for each in sorted(NEEDED[name])]
+    ("place", "name", "missing"),
+    [
+        *(("the environment", name, each) for name in TOOLS for each in sorted(NEEDED[name])),
+        *((".env", name, min(NEEDED[name])) for name in TOOLS),
+    ],
 )
-@pytest.mark.parametrize("place", ["the environment", ".env"])
 def test_half_a_stack_is_an_error_that_names_what_is_missing_and_nothing_is_asked(
-    tmp_path: Path, silent: "socket.socket", name: str, missing: str, place: str
+    tmp_path: Path, silent: "socket.socket", place: str, name: str, missing: str
 ) -> None:
     # GIVEN all that a tool needs but one thing, in the environment or in .env
     aws = {name: value for name, value in NAMED.items() if name.startswith("AWS")}
@@ -69,8 +75,10 @@ def test_without_a_region_or_credentials_these_are_named(name: str, tmp_path: Pa
     assert "AWS_ACCESS_KEY_ID" in done.stderr
 
 
-@pytest.mark.parametrize("name", TOOLS)
-@pytest.mark.parametrize("variable", ["OAM_CATALOG_URL", "OAM_API_TOKEN", "MOCK_OAM_API", "OAM_TILES_URL"])
+VARIABLES = ["OAM_CATALOG_URL", "OAM_API_TOKEN", "MOCK_OAM_API", "OAM_TILES_URL"]
+
+
+@pytest.mark.parametrize(("name", "variable"), zip(TOOLS, itertools.cycle(VARIABLES), strict=False))
 def test_any_variable_of_ours_means_that_stack_and_not_the_embedded_one(name: str, variable: str) -> None:
     done = tool(name, *ARGUMENTS.get(name, []), "--port", "9", **{variable: "true"})
     assert done.returncode == 2
@@ -118,9 +126,21 @@ def test_a_named_stack_is_said_first_with_queue_bucket_and_account(aws: Aws, nam
     assert done.returncode in {1, 2}
 
 
-@pytest.mark.parametrize("url", ["localhost:4566", "//x", "http://[::1", "ftp://h/1/q", "arn:aws:sqs:eu:1:q"])
-@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "OAM_STATUS_SQS_QUEUE_URL"])
-@pytest.mark.parametrize("name", ["send", "redrive"])
+URLS = ["localhost:4566", "//x", "http://[::1", "ftp://h/1/q", "arn:aws:sqs:eu:1:q"]
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "url"),
+    [
+        *(
+            ("send", variable, url)
+            for variable in ("AWS_ENDPOINT_URL", "OAM_STATUS_SQS_QUEUE_URL")
+            for url in URLS
+        ),
+        ("redrive", "AWS_ENDPOINT_URL", URLS[0]),
+        ("redrive", "OAM_STATUS_SQS_QUEUE_URL", URLS[0]),
+    ],
+)
 def test_a_url_that_is_none_is_a_configuration_error(name: str, variable: str, url: str) -> None:
     done = tool(name, *ARGUMENTS.get(name, []), "--yes", **(NAMED | VALUES | {variable: url}))
     assert done.returncode == 2, done.stderr
