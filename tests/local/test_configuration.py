@@ -78,7 +78,7 @@ def test_without_a_region_or_credentials_these_are_named(name: str, tmp_path: Pa
 VARIABLES = ["OAM_CATALOG_URL", "OAM_API_TOKEN", "MOCK_OAM_API", "OAM_TILES_URL"]
 
 
-@pytest.mark.parametrize(("name", "variable"), zip(TOOLS, itertools.cycle(VARIABLES), strict=False))
+@pytest.mark.parametrize(("name", "variable"), list(zip(TOOLS, itertools.cycle(VARIABLES), strict=False)))
 def test_any_variable_of_ours_means_that_stack_and_not_the_embedded_one(name: str, variable: str) -> None:
     done = tool(name, *ARGUMENTS.get(name, []), "--port", "9", **{variable: "true"})
     assert done.returncode == 2
