@@ -80,6 +80,7 @@ class Notifier:
     def claim(self, job: Job, status: JobStatus) -> Decision:
         """Decide whether to send what a job's status makes necessary, and claim it if so.
 
+        One thread at a time may call it (`publisher` does so under its lock).
         Only a batch with a mosaic FINISHED notifies, and always for the event that decides. That may be an
         older one, whose own message is gone: a late message can show that the newest only repeats an old.
         """
@@ -96,6 +97,8 @@ class Notifier:
         if entry.is_claimed(job.owner, now):
             claimed = CatalogClaimed("another invocation is notifying the catalog of this job")
             return Decision(status.catalog, refusal=claimed, message_id=message_id)
+        # Made now, where one thread at a time is: it is to be one for all of them, and its imports take time.
+        self.make_catalog()
         if refusal := self._refusal(job):
             section = entry.unclaimed(notification, now).section()
             return Decision(section, refusal=refusal, message_id=message_id)

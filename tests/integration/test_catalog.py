@@ -74,15 +74,11 @@ def test_a_2xx_of_the_post_itself_is_success(server: CatalogServer, status: int)
     assert request.json == SAID.payload
 
 
-@pytest.mark.parametrize(
-    ("base", "path"), [("", "/tms"), ("/", "/tms"), ("/v1", "/v1/tms"), ("/a/b/", "/a/b/tms")]
-)
-def test_the_base_url_may_have_a_path_and_a_trailing_slash(
-    server: CatalogServer, base: str, path: str
-) -> None:
+@pytest.mark.parametrize("base", ["", "/v1", "/a/b"])
+def test_the_base_url_may_have_a_path(server: CatalogServer, base: str) -> None:
     server.answers.append(Answer(200))
     client(server.url + base).notify(SAID, in_seconds(20))
-    assert server.requests[0].path == path
+    assert server.requests[0].path == f"{base}/tms"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

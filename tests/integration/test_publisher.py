@@ -1,9 +1,11 @@
 """One job from message to catalog, over HTTP, and the races between two who publish it."""
 
 import dataclasses
+import functools
 import itertools
 import json
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -739,3 +741,34 @@ def test_a_message_whose_write_was_done_though_its_response_was_lost_counts_as_p
     assert not stage.publish(event("chunk", "STARTED"))
     assert sorted(stage.report.outcomes) == [Outcome.PUBLISHED, Outcome.CONFLICT]
     assert stage.report.lags == [60_000]
+
+
+def test_jobs_that_finish_at_the_same_time_in_a_new_instance_share_one_catalog(stage: Stage) -> None:
+    """Each would have connections of its own, and a token that it reads itself."""
+    made: list[Catalog] = []
+
+    @functools.cache
+    def make_catalog() -> Catalog:
+        time.sleep(0.05)
+        made.append(Catalog(stage.catalog.url, lambda *_: TOKEN, 4))
+        return made[-1]
+
+    # GIVEN two jobs whose claims are written at the same time
+    meeting = threading.Barrier(2)
+    stage.proxy.faults.extend(Fault("PUT", before=lambda: meeting.wait(10)) for _ in range(2))
+    publisher = stage.publisher()
+    publisher = dataclasses.replace(
+        publisher, notifier=dataclasses.replace(publisher.notifier, make_catalog=make_catalog)
+    )
+    threads = [
+        threading.Thread(target=publisher.publish, args=(job_id, [finished(job_id)], stage.deadline()))
+        for job_id in ("one", "other")
+    ]
+    # WHEN
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # THEN
+    assert len(stage.posts) == 2
+    assert len(made) == 1
