@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from handler.job_status import JobStatus, fold, new_events
+from handler.job_status import JobStatus, fold, is_repeat, new_events
 from handler.status_object import read, to_iso, to_json
 from tests.factories import IMAGES, NOON, TARGET, event, headline, step_event, stored
 
@@ -237,3 +237,9 @@ def test_an_event_that_comes_too_late_to_count_is_never_new() -> None:
     after = fold(before, arrived)
     assert list(new_events(before, after, arrived)) == [success]
     assert list(new_events(after, fold(after, arrived), arrived)) == []
+
+
+def test_a_mosaic_finished_repeats_one_of_the_same_target_and_images_alone() -> None:
+    one = event("mosaic", "FINISHED", 1, "one")
+    assert is_repeat(one, event("mosaic", "FINISHED", 2, "again"))
+    assert not is_repeat(one, event("mosaic", "FINISHED", 2, "other", target="s3://oam-tiles/other"))

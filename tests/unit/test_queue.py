@@ -1,11 +1,15 @@
 """How long a failed message waits, and whether it outlasts an outage."""
 
 import random
+import time
+from typing import Any
 
+from aws_lambda_powertools import Logger
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handler.queue import BASE, CAP, MAX_RETRY_AFTER, backoff
+from handler.deadline import Deadline
+from handler.queue import BASE, CAP, MAX_RETRY_AFTER, Queue, backoff
 from tests.deploy.translated import TEMPLATE
 
 
@@ -51,3 +55,14 @@ def test_no_message_is_deleted_unseen_at_the_end_of_its_retention_before_it_is_a
     receives = TEMPLATE["Parameters"]["MaxReceiveCount"]["MaxValue"]
     retention = TEMPLATE["Resources"]["StatusQueue"]["Properties"]["MessageRetentionPeriod"]
     assert receives * backoff(receives, 1.0, 86_400) < retention
+
+
+def test_a_response_that_names_no_failure_has_none() -> None:
+    """SQS may leave an empty list out."""
+
+    class Client:
+        def change_message_visibility_batch(self, **call: Any) -> dict[str, Any]:
+            return {"Successful": [{"Id": entry["Id"]} for entry in call["Entries"]]}
+
+    queue = Queue(Client, "http://q", Logger("test"))  # type: ignore[arg-type]
+    assert queue.change_visibility({"receipt": 5}, Deadline(time.time() + 10)) == {"receipt"}

@@ -11,6 +11,7 @@ from handler.events import Event, Step
 from handler.job_status import JobStatus, Progress, deciding_event, fold
 from handler.messages import parse
 from handler.status_object import UnreadableStatus, from_iso, read, to_iso, to_json
+from handler.strict_json import MAX_DEPTH
 from tests.factories import IMAGES, NOON, TARGET, event, fields, headline, largest_messages, stored
 
 
@@ -154,9 +155,34 @@ def test_what_is_no_status_object_is_refused_with_a_reason(body: bytes) -> None:
         read(body, NOON)
 
 
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b'{"a": NaN}', "NaN is not JSON"),
+        (b'{"stage": "chunk"}', "its stage and status are none of the known ones"),
+    ],
+)
+def test_the_reason_says_what_is_wrong(body: bytes, why: str) -> None:
+    with pytest.raises(UnreadableStatus, match=f"^{why}$"):
+        read(body, NOON)
+
+
+def test_the_legacy_systems_success_is_one_even_if_it_says_nothing_else() -> None:
+    (found,) = read(b'{"stage": "COMPLETE", "status": "SUCCESS"}', NOON).events
+    assert found.step is Step.MOSAIC_FINISHED
+
+
+def test_what_a_message_may_nest_is_read_again_from_its_object() -> None:
+    deep: Any = "x"
+    for _ in range(MAX_DEPTH - 1):
+        deep = [deep]
+    status = fold(JobStatus(), [event("chunk", "FAILED", 0, "m", deep=deep)])
+    assert read(to_json("j", status), 0).events == status.events
+
+
 def test_an_object_of_the_legacy_system_that_could_not_be_written_again_is_refused() -> None:
     old = json.dumps({"jobId": "j", **fields("chunk", "FAILED", parts=["x" * 900] * 4_600)}).encode()
-    with pytest.raises(UnreadableStatus, match="too large"):
+    with pytest.raises(UnreadableStatus, match=r"^too large for a status object, and for SQS$"):
         read(old, NOON)
 
 
