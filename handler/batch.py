@@ -18,7 +18,7 @@ from handler.publisher import Publisher
 from handler.queue import Queue, backoff
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class BatchRunner:
     """Runs the jobs of batches."""
 

@@ -2,8 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aws_lambda_powertools import Logger
 
@@ -13,8 +12,7 @@ from handler.outcomes import CircuitOpen, RetryLater
 MAX_ID_CHARACTERS = 200_000  # of all ids in a line: more would not fit into a line of the log
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """A message that failed."""
 
     message_id: str

@@ -3,8 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from handler.events import Event, Step, is_images, step_of
 from handler.outcomes import MessageError, Outcome
@@ -31,8 +30,7 @@ class InvalidMessage(MessageError):
     job_id: str | None = None  # whose message it is, where that was understood
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A message that was understood."""
 
     job_id: str  # safe to be part of an S3 key

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aws_lambda_powertools import Logger
 
@@ -30,8 +30,7 @@ RETRIES = 2  # of a POST that can't have reached the catalog, or that it wants t
 LONGEST_RETRY_AFTER = 2.0  # seconds; for a longer one the next delivery calls again
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """A job in one invocation."""
 
     job_id: str
@@ -40,16 +39,14 @@ class Job:
     owner: str  # a name for this job in this invocation, by which it knows its claim
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A notification that this invocation is to send, and no other one meanwhile."""
 
     notification: Notification
     entry: CatalogEntry
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What is to be done about the catalog."""
 
     section: Mapping[str, Any]  # the `catalog` section to write
@@ -58,8 +55,7 @@ class Decision:
     message_id: str = ""  # of the mosaic FINISHED that notifies the catalog, and fails with it
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What came of a notification."""
 
     claim: Claim
@@ -67,7 +63,7 @@ class Result:
     error: Exception | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class Notifier:
     """Notifies the catalog; shared by threads."""
 

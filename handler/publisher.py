@@ -4,7 +4,7 @@ import threading
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from aws_lambda_powertools import Logger
 
@@ -18,16 +18,14 @@ from handler.status_object import UnreadableStatus, read, to_json
 from handler.status_store import StatusStore, StoredObject, Update
 
 
-@dataclass(frozen=True, slots=True)
-class _Unreadable:
+class _Unreadable(NamedTuple):
     """A stored object that is no status object, and is replaced."""
 
     reason: str
     version: str | None  # its version, if S3 said so
 
 
-@dataclass(frozen=True, slots=True)
-class _Folded:
+class _Folded(NamedTuple):
     """What a job's status object is to be; small: the parsed object stays behind."""
 
     body: bytes
@@ -38,7 +36,7 @@ class _Folded:
     unreadable: _Unreadable | None  # what was stored, where it was no status object
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class Publisher:
     """Publishes jobs; shared by threads."""
 
@@ -102,7 +100,7 @@ class Publisher:
             folded = self._fold(job, before, result)
             # Kept over a conflict, which may be with its own write, whose response was lost.
             new, unreadable = new | folded.new, folded.unreadable or unreadable
-            folded = replace(folded, new=new, unreadable=unreadable)
+            folded = folded._replace(new=new, unreadable=unreadable)
             if before and before.body == folded.body:
                 return folded, before, "Job status published" if new else "Job status unchanged"
             etag = before.etag if before else None

@@ -44,7 +44,7 @@ def backoff(receive_count: int, jitter: float, retry_after: float = 0.0) -> int:
     return min(MAX_RETRY_AFTER, ceil(max(retry_after, jitter * longest)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class Queue:
     """The queue that the messages come from."""
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from handler.aws_errors import AWS_ERRORS, error_code, http_status, is_transient
 from handler.deadline import Deadline, Reserve
@@ -31,8 +31,7 @@ _TOO_LONG = b'"longer than any status object"'
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
-class StoredObject:
+class StoredObject(NamedTuple):
     """A status object as it was read, or written."""
 
     body: bytes
@@ -41,7 +40,7 @@ class StoredObject:
     version: str | None = None  # its version, where the bucket has or had versions
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class StatusStore:
     """The status objects of one bucket and prefix; shared by threads."""
 
