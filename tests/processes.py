@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.forks import run_command
+
 ROOT = Path(__file__).parents[1]
 
 # All that is taken from the user. PIP_*, and the two below, lead pip to its index, and nothing else anywhere.
@@ -89,6 +91,25 @@ def run(
         text=True,
         **_without_terminal(options),
     )
+
+
+def run_oam_status(
+    arguments: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    one_stream: bool = False,
+) -> "subprocess.CompletedProcess[str]":
+    """Run a command of `oam-status` as `run` would, without a new interpreter's time to load it.
+
+    Args:
+        arguments: after the program's name.
+        cwd: another folder.
+        env: the whole environment in place of the clean one.
+        one_stream: whether stderr goes where stdout goes.
+    """
+    folder = _folder(["oam-status", *arguments], cwd)
+    return run_command(arguments, cwd=folder, env=_variables(env), one_stream=one_stream)
 
 
 def start(

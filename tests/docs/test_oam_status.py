@@ -74,13 +74,7 @@ def run(log: Path) -> Iterator[Callable[[str], str]]:
 
     def run_command(command: str) -> str:
         words = shlex.split(command.replace(" events/", f" {processes.ROOT}{os.sep}events/"))[1:]
-        run = processes.run(
-            [sys.executable, "-m", "local.cli", *words, "--port", port],
-            env=variables,
-            capture_output=False,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+        run = processes.run_oam_status([*words, "--port", port], env=variables, one_stream=True)
         assert run.returncode == 0, run.stdout
         return run.stdout
 

@@ -171,6 +171,7 @@ def test_10_000_images_reach_the_catalog(function: Function) -> None:  # noqa: F
     assert not function.logged("Stored object replaced")
 
 
+@pytest.mark.no_cover  # large, and covered by small ones
 def test_each_of_the_largest_messages_that_sqs_takes_ends_in_an_object_that_is_read_again(
     function: Function,  # noqa: F811
 ) -> None:

@@ -32,8 +32,10 @@ def tool(
     name: str, *arguments: str, cwd: Path | str | None = None, **variables: str
 ) -> "CompletedProcess[str]":
     """Run a tool to its end, with no terminal."""
-    command = program(name, *arguments)
-    return processes.run(command, cwd=Path(cwd) if cwd else None, env=processes.environment(**variables))
+    folder, environment = Path(cwd) if cwd else None, processes.environment(**variables)
+    if name in COMMANDS:
+        return processes.run_oam_status([name, *arguments], cwd=folder, env=environment)
+    return processes.run(program(name, *arguments), cwd=folder, env=environment)
 
 
 def at_a_terminal(answer: str, name: str, *arguments: str, **variables: str) -> tuple[int, str]:

@@ -131,6 +131,7 @@ def test_what_is_encoded_without_end_is_not_shown() -> None:
 ANSWER = 65_536  # bytes: what is read of an answer
 
 
+@pytest.mark.no_cover  # large, and covered by small ones
 @pytest.mark.parametrize(
     "token",
     ["-secret-token", "s3cret-token", "\\" * 40, "&" * 40, "%41" * 15, "-" * 8_000, "a" * 8_000 + "b"],

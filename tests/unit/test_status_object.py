@@ -271,6 +271,7 @@ def test_the_object_stays_under_4_mib_by_truncating_old_texts_first_and_no_more_
     assert to_json("j", fold(read(found, 0), failures)) == found
 
 
+@pytest.mark.no_cover  # large, and covered by small ones
 @pytest.mark.parametrize(
     "more",
     [{"parts": ["x" * 900] * 1_100}, {"k" * 1_000_000: 1}, {str(n): n for n in range(70_000)}, {"n": [9e15] * 200_000},
@@ -299,6 +300,7 @@ def full_history(at: int) -> list[Event]:
     return [event("chunk", "FAILED", at + n, f"{n:0100d}", error="\x00" * 5_000) for n in range(300)]
 
 
+@pytest.mark.no_cover  # large, and covered by small ones
 @pytest.mark.parametrize(("text", "own"), largest_messages())
 def test_the_largest_message_that_sqs_takes_fits_whole_beside_a_full_history(
     text: str, own: dict[str, Any]
@@ -341,6 +343,7 @@ def test_the_largest_finished_with_the_longest_target_fits_with_its_tile_urls() 
     assert json.loads(body)["images"] == images
 
 
+@pytest.mark.no_cover  # large, and covered by small ones
 @pytest.mark.parametrize("name", ["messageId", "sentAt", "droppedBefore", "tileJson", "history", "catalog"])
 def test_a_field_that_never_was_in_the_object_does_not_count_as_text_that_was_removed(name: str) -> None:
     status = JobStatus()
