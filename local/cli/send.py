@@ -14,7 +14,7 @@ from local.cli.console import print_json
 from local.cli.options import json_option, stack_options, yes_option
 from local.cli.progress import progress_bar
 from local.cli.target import Part, Target
-from local.cli.text import printable
+from local.cli.text import counted, printable
 
 _EXAMPLE = """\b
 Examples:
@@ -46,6 +46,8 @@ def send(
     bodies = read_bodies(file) if file else [body or ""]
     if not all(_is_text(each) for each in bodies):
         raise click.UsageError("--body is not UTF-8.")
+    if not all(bodies):
+        raise click.UsageError("A body is empty: SQS takes no such message.")
     target = find_stack(Part.QUEUE, port, stack)
     if not target.is_embedded and not ask(f"{_plan(bodies)} {target.queue_url}", yes=yes):
         sys.exit(1)
@@ -65,16 +67,17 @@ def _send(target: Target, bodies: list[str], *, as_json: bool) -> None:
                         print(f"sent {sent.message_id}  {printable(sent.body, 100)}", flush=True)
                 bar.show(done, len(bodies))
     except click.ClickException as error:
-        raise SendError(f"{error.message}\nSent {done} of {len(bodies)} messages.") from error
+        raise SendError(f"{error.message}\nSent {done} of {counted(len(bodies), 'message')}.") from error
     except (KeyboardInterrupt, BrokenPipeError):
-        print(f"Stopped. Sent {done} of {len(bodies)} messages, or a batch more.", file=sys.stderr)
+        total = counted(len(bodies), "message")
+        print(f"Stopped. Sent {done} of {total}, or a batch more.", file=sys.stderr)
         raise
 
 
 def _plan(bodies: list[str]) -> str:
     shown = "\n".join(f"    {printable(body, 100)}" for body in bodies[:10])
     more = f"\n    and {len(bodies) - 10} more" if len(bodies) > 10 else ""
-    return f"{shown}{more}\n{len(bodies)} messages go to"
+    return f"{shown}{more}\n{counted(len(bodies), 'message')} {'goes' if len(bodies) == 1 else 'go'} to"
 
 
 def read_bodies(path: Path) -> list[str]:
@@ -87,17 +90,19 @@ def read_bodies(path: Path) -> list[str]:
         The bodies in the order of their SentTimestamps.
 
     Raises:
-        SendError: when there is no such file, or it is no SQS event.
+        click.UsageError: when there is no such file, or it is no SQS event.
     """
     try:
         event = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SendError(f"{path}: {error.strerror}") from error
+        raise click.UsageError(f"{path}: {error.strerror}") from error
     except ValueError as error:
-        raise SendError(f"{path} is not JSON: {error}") from error
+        raise click.UsageError(f"{path} is not JSON: {error}") from error
     records = event.get("Records") if isinstance(event, dict) else None
     if not isinstance(records, list) or not all(_is_record(record) for record in records):
-        raise SendError(f"{path} is not an SQS event: it has no list of Records from aws:sqs with bodies")
+        raise click.UsageError(
+            f"{path} is not an SQS event: it has no list of Records from aws:sqs with bodies"
+        )
     return [record["body"] for record in sorted(records, key=_sent)]
 
 

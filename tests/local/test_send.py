@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from local.cli.batches import MOST_BYTES, batches, send_in_batches
+from local.cli.main import cli
 from local.stack.embedded import Stack
 from tests import processes
 from tests.conftest import Aws
@@ -169,8 +171,36 @@ def test_a_jobs_messages_are_so_far_apart_that_their_times_differ(
 
 def test_half_a_surrogate_pair_is_no_message(tmp_path: Path) -> None:
     done = tool("send", str(event(tmp_path, "\ud800")), "--port", "9")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "is not an SQS event" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "No such file or directory"),
+        ("a folder", "Is a directory"),
+        ("[", "is not JSON"),
+        ("{}", "is not an SQS event"),
+    ],
+)
+def test_a_file_that_is_no_event_is_a_usage_error(tmp_path: Path, content: str | None, said: str) -> None:
+    path = tmp_path / "event.json"
+    if content == "a folder":
+        path.mkdir()
+    elif content is not None:
+        path.write_text(content)
+    shown = CliRunner().invoke(cli, ["send", str(path), "--port", "9"])
+    assert shown.exit_code == 2
+    assert said in shown.output
+    assert "Stack:" not in shown.output
+
+
+def test_an_empty_body_is_a_usage_error(tmp_path: Path) -> None:
+    for arguments in (["--body", ""], [str(event(tmp_path, "x", ""))]):
+        shown = CliRunner().invoke(cli, ["send", *arguments, "--port", "9"])
+        assert shown.exit_code == 2
+        assert "A body is empty: SQS takes no such message." in shown.output
 
 
 # One message
@@ -236,7 +266,7 @@ def test_at_a_terminal_it_shows_the_messages_and_asks(
     variables = NAMED | {"AWS_ENDPOINT_URL": stack.url, "OAM_STATUS_SQS_QUEUE_URL": stack.queue_url}
     done, shown = at_a_terminal(answer, "send", str(event(tmp_path, "the body\x1b[31m")), **variables)
     assert done == code, shown
-    assert f"    the body\\x1b[31m\n1 messages go to {stack.queue_url}\nGo on? [y/N]" in shown
+    assert f"    the body\\x1b[31m\n1 message goes to {stack.queue_url}\nGo on? [y/N]" in shown
     assert len(received(stack.sqs, stack.queue_url)) == count
 
 
