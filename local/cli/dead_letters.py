@@ -34,12 +34,14 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 LOOKING = 120  # seconds for which a message is invisible to others while we look at it, at the most
+_OTHERS = 29  # columns beside those of the messageId: 4 + 8 for Age and Received, 11 for Job, 6 between
+_MOST = 1_000_000  # letters that are read at once
 _AT_ONCE = 10  # are taken, then looked into: what is shown meanwhile moves on
 
 _EXAMPLE = """\b
 Examples:
   oam-status dead-letters
-  oam-status dead-letters --json | jq -r .jobId | sort | uniq -c
+  oam-status dead-letters --all --json | jq -r .jobId | sort | uniq -c
 """
 
 # Gives a job's status object, as it was found.
@@ -71,9 +73,10 @@ class DeadLetter:
 
 @click.command("dead-letters", epilog=_EXAMPLE)
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many to list.")
+@click.option("--all", "everything", is_flag=True, help="List all of them.")
 @stack_options
 @json_option
-def dead_letters(limit: int, stack: str | None, port: int, *, as_json: bool) -> None:
+def dead_letters(limit: int, stack: str | None, port: int, *, everything: bool, as_json: bool) -> None:
     """List the dead letters, the oldest first, each with its reason.
 
     Each with its messageId, its age (since it was sent), how often it was
@@ -81,14 +84,19 @@ def dead_letters(limit: int, stack: str | None, port: int, *, as_json: bool) -> 
     where they are, and are invisible to others for the moment.
 
     With --json an object each, a line each, with the whole body.
+
+    Exit code 1 when the list is not complete: there are more than --limit,
+    or some were in flight. What is listed is then not all that a purge
+    would delete.
     """
     end_on_signals()
     target = find_stack(Part.QUEUE | Part.BUCKET, port, stack)
     with target.explaining("Reading the dead-letter queue failed"):
-        _list(target, limit, as_json=as_json)
+        is_complete = _list(target, _MOST if everything else limit, as_json=as_json)
+    sys.exit(0 if is_complete else 1)
 
 
-def _list(target: Target, limit: int, *, as_json: bool) -> None:
+def _list(target: Target, limit: int, *, as_json: bool) -> bool:
     url, _ = find_dead_letter_queue(target.sqs, target.queue_url)
     counts = count(target.sqs, url)
     total = min(limit, counts.visible)
@@ -97,28 +105,36 @@ def _list(target: Target, limit: int, *, as_json: bool) -> None:
             target.sqs,
             url,
             lambda job_id: find_job(target.s3, target.bucket, target.prefix, job_id),
-            limit,
+            limit + 1,  # one more, to see that there is one: SQS's counts are approximate
             lambda read: bar.show(read, max(read, total)),
         )
+    listed = letters[:limit]
+    _show(listed, as_json=as_json)
+    more = max(counts.visible, len(letters)) - len(listed)
+    text = f"{len(listed)} in the dead-letter queue"
+    if more:
+        todo = "--all lists them." if len(letters) > limit else "list them again."
+        text += f", and about {more} more, not listed: {todo}"
+    print(text, file=sys.stderr)
+    if counts.in_flight:
+        print(counts.in_flight_text, file=sys.stderr)
+    return not more and not counts.in_flight
+
+
+def _show(letters: list[DeadLetter], *, as_json: bool) -> None:
     if as_json:
         for letter in letters:
             print_json(_as_object(letter))
     elif letters:
-        console().print(as_table(letters, time.time()))
-    more = max(0, counts.visible - len(letters))
-    print(
-        f"{len(letters)} in the dead-letter queue" + (f", and about {more} more (--limit)" if more else ""),
-        file=sys.stderr,
-    )
-    if counts.in_flight:
-        print(counts.in_flight_text, file=sys.stderr)
+        out = console()
+        out.print(as_table(letters, time.time(), out.width))
 
 
 def read_dead_letters(
     sqs: "SQSClient",
     queue_url: str,
     status_of: StatusOf,
-    limit: int = 1_000_000,
+    limit: int = _MOST,
     on_read: OnRead | None = None,
 ) -> list[DeadLetter]:
     """Read a dead-letter queue, and leave its messages there.
@@ -147,26 +163,28 @@ def read_dead_letters(
     return sorted(letters, key=lambda letter: letter.sent_at)
 
 
-def as_table(letters: Iterable[DeadLetter], now: float) -> Group:
-    """Lay out dead letters for a terminal of 80 columns: below each line its reason, and how its body begins.
+def as_table(letters: Iterable[DeadLetter], now: float, columns: int = 80) -> Group:
+    """Lay out dead letters for a terminal: below each line its reason, and how its body begins.
 
     Args:
         letters: in the order in which they are shown.
         now: the time in seconds since the epoch.
+        columns: of the terminal; with fewer than 65, messageIds are folded.
     """
-    parts: list[RenderableType] = [_row("Message", "Age", "Received", "Job", "bold")]
+    width = max(8, min(36, columns - _OTHERS))
+    parts: list[RenderableType] = [_row(width, "Message", "Age", "Received", "Job", "bold")]
     for letter in letters:
         job = printable(letter.job_id or "-", 256)
         since = in_words(now - letter.sent_at / 1000)
-        parts.append(_row(letter.message_id, since, str(letter.received), job))
+        parts.append(_row(width, letter.message_id, since, str(letter.received), job))
         detail = f"{printable(letter.reason, 500)}\n{printable(letter.body, 70)}"
         parts.append(Padding(Text(detail, overflow="fold"), (0, 0, 0, 4)))
     return Group(*parts)
 
 
-def _row(message_id: str, since: str, received: str, job: str, style: str = "") -> Table:
+def _row(width: int, message_id: str, since: str, received: str, job: str, style: str = "") -> Table:
     row = Table.grid(padding=(0, 2, 0, 0))
-    row.add_column(width=36, overflow="fold", style=style)
+    row.add_column(width=width, overflow="fold", style=style)
     row.add_column(width=4, justify="right", style=style)
     row.add_column(width=8, justify="right", style=style)
     row.add_column(overflow="fold", style=style)

@@ -34,9 +34,10 @@ class Counts:
     @property
     def in_flight_text(self) -> str:
         """Say what is in flight, in a sentence."""
+        back = "it comes back" if self.in_flight == 1 else "they come back"
         return (
             f"{self.in_flight} in flight (received and not visible, as by a look in the console):"
-            f" they come back within {self.visibility_timeout} seconds."
+            f" {back} within {self.visibility_timeout} seconds."
         )
 
 

@@ -19,7 +19,7 @@ from local.cli.options import json_option, stack_options, yes_option
 from local.cli.progress import progress_bar
 from local.cli.queues import Counts, attributes, count, find_dead_letter_queue
 from local.cli.target import Part, Target
-from local.cli.text import printable
+from local.cli.text import counted, printable
 
 _EXAMPLE = """\b
 Examples:
@@ -62,8 +62,8 @@ def redrive(  # noqa: PLR0913 (one for each option)
     Ctrl-C ends it; what has moved has moved. With --json an object for
     each letter that moved or stays, and one with the counts.
 
-    Exit code 1, too, when a letter that --job or --message names is not
-    there or stays, or when letters are in flight.
+    Exit code 1, too, when a letter that --job or --message names was not
+    seen or stays, or when letters are in flight.
     """
     end_on_signals()
     target = find_stack(Part.QUEUE, port, stack)
@@ -103,27 +103,30 @@ class _Redrive:
     def __call__(self, *, yes: bool) -> bool:
         """Move, unless the person at the terminal says no; tell whether all is well."""
         counts = count(self._target.sqs, self._url)
-        is_well = not counts.in_flight
+        moved = Moved(0, [], 0)
         if counts.visible:
             if not self._target.is_embedded and not ask(self._plan(counts), yes=yes):
                 return False
             moved = self._move(counts)
-            is_well = self._report(moved, counts) and is_well
         elif not counts.in_flight:
             print("The dead-letter queue is empty.", file=sys.stderr)
-            is_well = self._report(Moved(0, [], 0), counts)
+        is_well = self._report(moved, counts)
         if counts.in_flight:
             print(counts.in_flight_text, file=sys.stderr)
-        return is_well
+        return is_well and not counts.in_flight
 
     def _plan(self, counts: Counts) -> str:
-        which = f"{counts.visible} dead letters"
-        if not self._selection.is_all:
-            names = [f"of job {name}" for name in sorted(self._selection.jobs)]
-            names += [f"message {name}" for name in sorted(self._selection.message_ids)]
-            which = f"Of {which}, those that are meant ({printable(', '.join(names), 1000)}),"
+        which = "those" if self._selection.is_all else f"those that are meant ({self._names()})"
+        if not self._everything:
+            which += " that can succeed"
         rest = ", all of them." if self._everything else "; what the function would refuse again stays."
-        return f"{which} of {self._url} go back to {self._target.queue_url}{rest}"
+        letters = counted(counts.visible, "dead letter")
+        return f"Of {letters} of {self._url}, {which} go back to {self._target.queue_url}{rest}"
+
+    def _names(self) -> str:
+        names = [f"of job {name}" for name in sorted(self._selection.jobs)]
+        names += [f"message {name}" for name in sorted(self._selection.message_ids)]
+        return printable(", ".join(names), 1000)
 
     def _move(self, counts: Counts) -> Moved:
         sqs, total = self._target.sqs, counts.visible
@@ -157,18 +160,30 @@ class _Redrive:
                 print(f"    {printable(kept.reason, 500)}")
         missing = sorted((self._selection.jobs | self._selection.message_ids) - result.found)
         for name in missing:
-            what = "of job" if name in self._selection.jobs else "with the messageId"
-            print(f"There is no dead letter {what} {printable(name)}.", file=sys.stderr)
+            print(self._missing(name, counts), file=sys.stderr)
         total = counts.visible if self._selection.is_all else result.moved + len(result.kept)
         if self._as_json:
             print_json({"moved": result.moved, "of": total, "stay": len(result.kept)})
+        elif total:
+            print(f"Moved {result.moved} of {counted(total, 'message')} back to {self._target.queue_url}")
         else:
-            print(f"Moved {result.moved} of {total} messages back to {self._target.queue_url}")
-        if result.kept:
+            print("No message was moved.")
+        if len(result.kept) == 1:
+            print("1 stays, for the reason above (--all moves it).", file=sys.stderr)
+        elif result.kept:
             print(f"{len(result.kept)} stay, for the reasons above (--all moves them).", file=sys.stderr)
         if result.not_put_back:
-            print(f"{result.not_put_back} are visible again within {HOLD} seconds.", file=sys.stderr)
+            verb = "is" if result.not_put_back == 1 else "are"
+            print(f"{result.not_put_back} {verb} visible again within {HOLD} seconds.", file=sys.stderr)
         return self._selection.is_all or not (missing or result.kept)
+
+    def _missing(self, name: str, counts: Counts) -> str:
+        """Say that no letter of a job, or with a messageId, was seen."""
+        of_job = name in self._selection.jobs
+        what = f"No dead letter {'of job' if of_job else 'with the messageId'} {printable(name)} was seen"
+        if not counts.in_flight:
+            return f"{what}."
+        return f"{what}; {counts.in_flight} in flight may be {'its' if of_job else 'it'}."
 
 
 def _why_it_stays(queue_arn: str, everything: bool, letter: Letter) -> str | None:

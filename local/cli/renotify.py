@@ -18,7 +18,7 @@ from local.cli.options import json_option, stack_options, yes_option
 from local.cli.progress import progress_bar
 from local.cli.renewal import NotRenewable, Renewal, renew
 from local.cli.target import Part, Target
-from local.cli.text import printable
+from local.cli.text import counted, printable
 
 _SECONDS = 60.0  # for one job's status object to be read and written
 _SHOWN = 10  # jobs of a plan
@@ -48,7 +48,12 @@ def renotify(jobs: tuple[str, ...], stack: str | None, port: int, *, yes: bool, 
     when that comes. Where it is due already, the message alone is sent.
 
     A job that is not SUCCESS is left alone, and one of which the catalog
-    is being notified at this moment. To run it twice does no harm.
+    is being notified at this moment.
+
+    Run a second time while the first run's message waits, it sends one more
+    message, and the catalog is notified once: the later message finds
+    NOTIFIED. Run once the job is NOTIFIED, however soon after the first
+    run, it notifies the catalog again.
 
     A line for each job; with --json an object. Exit code 1 when a job
     was left alone, or its message could not be sent.
@@ -61,7 +66,8 @@ def renotify(jobs: tuple[str, ...], stack: str | None, port: int, *, yes: bool, 
     run = _Renotify(target, as_json=as_json)
     if not target.is_embedded:
         names = run.plan(names)
-        question = f"{len(names)} messages go to {target.queue_url}, and the catalog is notified once more."
+        messages = f"{counted(len(names), 'message')} {'goes' if len(names) == 1 else 'go'}"
+        question = f"{messages} to {target.queue_url}, and the catalog is notified once more."
         if names and not ask(question, yes=yes):
             sys.exit(1)
     run.send(names)
@@ -92,7 +98,8 @@ class _Renotify:
             for number, job_id in enumerate(job_ids, 1):
                 if renewal := self._attempt(job_id, self._read):
                     where = printable(renewal.target, 200)
-                    lines[job_id] = f"    {printable(job_id, 256)}: {where}, {renewal.images} images"
+                    images = counted(renewal.images, "image")
+                    lines[job_id] = f"    {printable(job_id, 256)}: {where}, {images}"
                 bar.show(number, len(job_ids))
         for line in list(lines.values())[:_SHOWN]:
             print(line, file=sys.stderr)

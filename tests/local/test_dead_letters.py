@@ -68,16 +68,22 @@ def test_a_refused_message_has_the_job_that_it_names(text: str, job_id: str | No
     assert job_of(text) == job_id
 
 
-def test_the_list_fits_80_columns_and_cuts_no_id() -> None:
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_the_list_fits_the_terminal_and_cuts_nothing(columns: int) -> None:
     # GIVEN a letter whose job has as long a name as there is, with a long reason
     letter = DeadLetter(str(uuid.uuid4()), "j" * 256, NOON, 61, body("mosaic", "FINISHED"), "r" * 200)
-    shown = io.StringIO()
-    # WHEN it is printed in a pipe
-    console(shown).print(as_table([letter], NOON / 1000 + 7_300))
-    # THEN all of it is there
-    lines = shown.getvalue().splitlines()
-    assert max(map(len, lines)) <= 80
-    assert lines[1].split()[:3] == [letter.message_id, "2h", "61"]
-    above_the_body = "".join(lines[:-1])
+    shown = console(io.StringIO())
+    shown.width = columns
+    # WHEN it is printed
+    shown.print(as_table([letter], NOON / 1000 + 7_300, columns))
+    # THEN all of it is there, folded
+    assert isinstance(shown.file, io.StringIO)
+    lines = shown.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= columns
+    assert lines[0].split() == ["Message", "Age", "Received", "Job"]
+    assert lines[1].split()[1:3] == ["2h", "61"]
+    first = lines[0].index("Age")
+    assert "".join(line[:first] for line in lines[1:] if line[0] != " ").replace(" ", "") == letter.message_id
+    above_the_body = "".join(lines[1 : lines.index(next(x for x in lines if '{"' in x))])
     assert (above_the_body.count("j"), above_the_body.count("r")) == (256, 200)
-    assert "…" in lines[-1]
+    assert "…" in "".join(lines[-2:])

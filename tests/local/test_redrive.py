@@ -423,7 +423,11 @@ def test_an_operator_reads_the_dead_letters_with_reasons_then_redrives_them(stac
     assert "3 in the dead-letter queue" in listed.stderr
     first = json.loads(again.stdout.splitlines()[0])
     assert (first["jobId"], first["body"], first["received"] >= 2) == (None, "poison", True)
-    assert "2 in the dead-letter queue, and about 1 more" in again.stderr
+    assert "2 in the dead-letter queue, and about 1 more, not listed: --all lists them." in again.stderr
+    assert again.returncode == 1
+    # AND with --all the limit is none
+    everything = tool("dead-letters", "--port", port, "--json", "--limit", "2", "--all")
+    assert (everything.returncode, len(everything.stdout.splitlines())) == (0, 3)
     assert count(stack.sqs, stack.dead_letter_queue_url).visible == 3
     # WHEN they are sent back
     moved = tool("redrive", "--port", port)
@@ -431,13 +435,15 @@ def test_an_operator_reads_the_dead_letters_with_reasons_then_redrives_them(stac
     assert moved.returncode == 0, moved.stderr
     assert "Moved 2 of 3 messages" in moved.stdout
     assert re.search(r"^stays \S+  poison\n    the body is not a JSON object", moved.stdout, re.MULTILINE)
-    assert "1 stay, for the reasons above" in moved.stderr
+    assert "1 stays, for the reason above (--all moves it)." in moved.stderr
     assert re.search(r"^sent \S+  good$", moved.stdout, re.MULTILINE)
-    assert "Moved 0 of 1 messages" in tool("redrive", "--port", port).stdout
+    assert "Moved 0 of 1 message back" in tool("redrive", "--port", port).stdout
     # AND --all moves it too
-    everything = tool("redrive", "--port", port, "--all")
-    assert "Moved 1 of 1 messages" in everything.stdout
-    assert "The dead-letter queue is empty.\n" in tool("redrive", "--port", port).stderr
+    moved = tool("redrive", "--port", port, "--all")
+    assert "Moved 1 of 1 message back" in moved.stdout
+    empty = tool("redrive", "--port", port)
+    assert (empty.returncode, empty.stdout) == (0, "No message was moved.\n")
+    assert "The dead-letter queue is empty.\n" in empty.stderr
     assert len(bodies(stack, stack.queue_url)) == 3
 
 
@@ -448,8 +454,8 @@ def test_letters_are_redriven_by_their_job_or_messageid(stack: Stack, port: str)
     # WHEN a job is named, and one that has no letter, THEN that is said
     done = tool("redrive", "--job", "good", "--job", "absent", "--port", port)
     assert done.returncode == 1
-    assert re.search(r"^sent \S+  good\nMoved 1 of 1 messages", done.stdout)
-    assert "There is no dead letter of job absent." in done.stderr
+    assert re.search(r"^sent \S+  good\nMoved 1 of 1 message back", done.stdout)
+    assert "No dead letter of job absent was seen.\n" in done.stderr
     # WHEN the poison is named, THEN it stays, and it moves with --all
     stays = tool("redrive", "--message", letters["poison"], "--json", "--port", port)
     assert stays.returncode == 1
@@ -475,9 +481,23 @@ def test_letters_in_flight_are_counted_and_said_to_come_back(stack: Stack, port:
     assert "empty" not in done.stdout
     for said in (listed.stderr, done.stderr):
         assert f"{some} in flight" in said
-        assert "they come back within 30 seconds" in said
-    assert done.returncode == 1
+        assert f"{'it comes' if some == 1 else 'they come'} back within 30 seconds" in said
+    # AND neither ends as if it had seen all
+    assert (listed.returncode, done.returncode) == (1, 1)
     assert ("Moved 2 of 2" in done.stdout) == (some == 1)
+
+
+def test_a_job_whose_letter_is_in_flight_is_not_said_to_have_none(stack: Stack, port: str) -> None:
+    # GIVEN that all letters are being looked at
+    stack.sqs.receive_message(
+        QueueUrl=stack.dead_letter_queue_url, MaxNumberOfMessages=3, VisibilityTimeout=600
+    )
+    # WHEN
+    done = tool("redrive", "--job", "good", "--message", "some-id", "--port", port)
+    # THEN
+    assert (done.returncode, done.stdout) == (1, "No message was moved.\n")
+    assert "No dead letter of job good was seen; 3 in flight may be its.\n" in done.stderr
+    assert "No dead letter with the messageId some-id was seen; 3 in flight may be it.\n" in done.stderr
 
 
 @pytest.mark.parametrize("rate", ["0", "501", "fast", "-1"])
@@ -512,7 +532,10 @@ def test_at_a_terminal_it_shows_what_it_will_do_and_asks(
 ) -> None:
     done, shown = at_a_terminal(answer, "redrive", **named(stack))
     assert done == code, shown
-    plan = f"3 dead letters of {stack.dead_letter_queue_url} go back to {stack.queue_url}"
+    plan = (
+        f"Of 3 dead letters of {stack.dead_letter_queue_url}, those that can succeed go back to "
+        f"{stack.queue_url}; what the function would refuse again stays."
+    )
     assert plan in shown
     assert shown.index("Stack: as the environment") < shown.index(plan) < shown.index("Go on? [y/N]")
     assert len(bodies(stack, stack.dead_letter_queue_url)) == left

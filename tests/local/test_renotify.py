@@ -104,6 +104,10 @@ def test_a_second_one_while_the_firsts_message_is_under_way_makes_no_second_post
     deliver(function)
     # THEN
     assert len(stack.catalog.taken) == 2
+    # WHEN it is run once more, now that the job is NOTIFIED, THEN there is one, as its help says
+    assert tool("renotify", "test-job", "--port", port).returncode == 0
+    deliver(function)
+    assert len(stack.catalog.taken) == 3
 
 
 def test_while_the_function_notifies_nothing_is_written_or_sent(
@@ -183,7 +187,7 @@ def test_another_stack_is_asked_about_and_left_alone_without_an_answer(
     code, shown = at_a_terminal("n", "renotify", "test-job", "absent", **variables)
     assert code == 1
     assert "absent: it has no status object" in shown
-    assert f"    test-job: {TARGET}, 2 images\n1 messages go to {stack.queue_url}" in shown
+    assert f"    test-job: {TARGET}, 2 images\n1 message goes to {stack.queue_url}" in shown
     # THEN nothing is changed, or sent
     assert status(stack) == notified
     assert "Messages" not in stack.sqs.receive_message(QueueUrl=stack.queue_url)
