@@ -15,6 +15,7 @@ import pytest
 from moto.s3.models import s3_backends
 
 import handler.app
+from local.cli.batches import send_in_batches
 from local.stack.catalog_server import CatalogServer
 from local.stack.embedded import ACCOUNT, BUCKET, PREFIX, Stack
 from local.stack.event_source_mapping import EventSourceMapping, Record
@@ -89,6 +90,27 @@ class Night:
 
     def send_body(self, text: str) -> None:
         self.stack.sqs.send_message(QueueUrl=self.stack.queue_url, MessageBody=text)
+
+    def bury(self, *bodies: str) -> list[str]:
+        """Let messages be dead letters; give their bodies."""
+        url = self.stack.dead_letter_queue_url
+        for _ in send_in_batches(self.stack.sqs, url, bodies):
+            pass
+        return list(bodies)
+
+    def letters(self) -> list[str]:
+        """Take all dead letters; give their bodies, sorted."""
+        bodies: list[str] = []
+        while messages := self.stack.sqs.receive_message(
+            QueueUrl=self.stack.dead_letter_queue_url, MaxNumberOfMessages=10
+        ).get("Messages"):
+            bodies += [message["Body"] for message in messages]
+        return sorted(bodies)
+
+    def saved(self) -> list[str]:
+        """Give the bodies of the dead letters that the operator has saved, sorted."""
+        (path,) = self.folder.glob("dead-letters-*.json")
+        return sorted(json.loads(line)["body"] for line in path.read_text().splitlines())
 
     def deliver(self, batches: int = 1, timeout: float = 30) -> None:
         """Deliver what is in the queue, as the event source mapping does if it is on.

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import handler.batch
 import handler.queue
 from handler.publisher import Publisher
 from local.stack.catalog_server import CatalogServer
@@ -17,6 +18,7 @@ from tests.deploy.translated import TEMPLATE, Stack
 from tests.docs.deployed import LOG_GROUP, TOKEN
 from tests.docs.night import Night
 from tests.docs.page import PAGE, SECTIONS
+from tests.factories import body
 
 WHAT, WHICH, FIX, OVER = "What it means", "Which jobs", "Fix it", "It is over when"
 FINISHED = ("chunk STARTED", "chunk FINISHED", "mosaic STARTED", "mosaic FINISHED")
@@ -86,14 +88,16 @@ def test_the_stack_says_its_parts_names_and_its_alarms(night: Night) -> None:
 
 
 def test_dead_letters(night: Night) -> None:
-    # GIVEN a job's message that failed too often, as the bucket was gone, and poison
+    # GIVEN a job's message that failed too often, as the bucket was gone, and poison, more than a list has
     night.lose_bucket()
     night.send("test-job", "chunk STARTED")
     night.send_body("poison")
     night.deliver(4)
+    flood = night.bury(*(f"poison {number}" for number in range(110)))
     # WHEN
     shown = night.shell.follow("dead-letters", WHICH)
     # THEN
+    assert "100 in the dead-letter queue, and about 12 more, not listed: --all lists them." in shown
     assert "test-job" in shown
     assert "is not a JSON object" in shown
     # WHEN the cause is gone
@@ -101,12 +105,29 @@ def test_dead_letters(night: Night) -> None:
     shown = night.shell.follow("dead-letters", FIX, "y\n")
     assert set(shown.codes) == {0}
     night.deliver()
-    # THEN the job is as it should be, and the poison was kept for its producer
-    assert json.loads((night.folder / "dead-letters.json").read_text().splitlines()[0])["body"] == "poison"
+    # THEN the job is as it should be, and all that was purged was kept for its producer
+    assert night.saved() == sorted(["poison", *flood])
     shown = night.shell.follow("dead-letters", OVER)
     assert "poison" not in shown
     assert "STARTED" in shown
     assert set(shown.codes) == {0}
+
+
+@pytest.mark.parametrize("anchor", ["dead-letters", "invalid-messages"])
+def test_letters_in_flight_are_not_purged(night: Night, anchor: str) -> None:
+    # GIVEN two letters, one of which is being looked at in the console
+    letters = night.bury("poison", "more poison")
+    url = night.stack.dead_letter_queue_url
+    (looked_at,) = night.stack.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=1)["Messages"]
+    # WHEN
+    shown = night.shell.follow(anchor, FIX, "y\n")
+    # THEN both are still there
+    assert shown.codes == [1, 1]
+    assert "1 in flight" in shown
+    night.stack.sqs.change_message_visibility(
+        QueueUrl=url, ReceiptHandle=looked_at["ReceiptHandle"], VisibilityTimeout=0
+    )
+    assert night.letters() == sorted(letters)
 
 
 def test_queue_age(night: Night) -> None:
@@ -190,7 +211,7 @@ def test_function_duration(night: Night, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_message_failures(night: Night) -> None:
-    # GIVEN a bucket that is gone
+    # GIVEN a bucket that is gone, and with it the object of a finished job
     night.lose_bucket()
     night.send("test-job", "chunk STARTED")
     night.deliver()
@@ -205,17 +226,23 @@ def test_message_failures(night: Night) -> None:
     shown = night.shell.follow("message-failures", FIX)
     assert set(shown.codes) == {0}
     night.deliver()
+    # AND the tiler sends the last message of the finished job again
+    night.send("done-job", "mosaic FINISHED")
+    night.deliver()
     # THEN
     shown = night.shell.follow("message-failures", OVER)
     assert "test-job" in shown
+    assert night.status("done-job")["status"] == "SUCCESS"
+    assert len(night.catalog.entries) == 1
     s3 = night.deployed.client("s3")
     assert s3.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
     assert all(s3.get_public_access_block(Bucket=BUCKET)["PublicAccessBlockConfiguration"].values())
 
 
 @pytest.mark.parametrize("fault", ["down", "token"])
-def test_catalog_failures(night: Night, fault: str) -> None:
+def test_catalog_failures(night: Night, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # GIVEN a catalog that is down, or that does not take the token any more
+    monkeypatch.setattr(handler.batch, "backoff", lambda *_: 900)  # what failed comes back much later
     if fault == "down":
         night.stop_catalog()
     else:
@@ -236,30 +263,41 @@ def test_catalog_failures(night: Night, fault: str) -> None:
     else:
         assert set(night.shell.follow("rotating-the-token", answers=f"{TOKEN}\n").codes) == {0}
     night.deliver()
+    assert night.status("test-job")["catalog"]["state"] == "FAILED"
+    # AND its notification is not waited for
+    shown = night.shell.follow("catalog-failures", OVER, "y\n", between=night.deliver)
     # THEN
-    assert "test-job" not in night.shell.follow("catalog-failures", OVER)
+    assert set(shown.codes) == {0}
+    assert "0 done and not in the catalog" in shown
     assert night.status("test-job")["catalog"]["state"] == "NOTIFIED"
 
 
 def test_invalid_messages(night: Night) -> None:
     # GIVEN a flood of poison, and a job among it
-    for number in range(30):
-        night.send_body(json.dumps({"jobId": f"bad {number}"}))
+    flood = [json.dumps({"jobId": f"bad {number}"}) for number in range(30)]
+    for text in flood:
+        night.send_body(text)
     night.send("test-job", "chunk STARTED")
     night.deliver(4)
     assert night.status("test-job")["status"] == "STARTED"
+    # AND older poison, more than a list has, and a letter of another alarm
+    flood += night.bury(*(f"poison {number}" for number in range(100)))
+    night.bury(body("chunk", "STARTED", "other-job"))
     # WHEN
     shown = night.shell.follow("invalid-messages", WHICH)
     # THEN each is there, with its reason, and in the log once
     assert shown.count('"message":"Message refused"') == 30
-    letters = " ".join(shown[shown.index("in the dead-letter queue") - 20_000 :].split())
+    letters = " ".join(shown[shown.index("Age  Received") :].split())
     assert all(f"bad {number}" in letters for number in range(30))
     assert "jobId is not 1 to 256 letters" in letters
     # WHEN
-    assert set(night.shell.follow("invalid-messages", FIX).codes) == {0}
-    # THEN they are kept for their producer, and gone from here
-    assert (night.folder / "dead-letters.json").read_text().count('"jobId": "bad 2') == 11
-    assert "bad" not in night.shell.follow("invalid-messages", OVER)
+    assert set(night.shell.follow("invalid-messages", FIX, "y\n").codes) == {0}
+    # THEN all of them are kept for their producer, and gone from here; the other job's goes on
+    assert night.saved() == sorted(flood)
+    assert night.letters() == []
+    assert "0 in the dead-letter queue" in night.shell.follow("invalid-messages", OVER)
+    night.deliver()
+    assert night.status("other-job")["status"] == "STARTED"
 
 
 def test_unexpected_failures(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
