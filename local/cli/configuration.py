@@ -11,17 +11,19 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import boto3
+import click
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from botocore.session import Session
+from click.core import ParameterSource
 
 from handler.settings import SettingsError, read_settings
 from local.cli.deployed import CONFIG, find_deployed
 from local.cli.env_file import EnvFileError, parse_env_file, quoted
 from local.cli.target import ConfigurationError, Part, Target
+from local.cli.urls import is_http_url
 from local.stack.embedded import (
     ACCOUNT,
     BUCKET,
@@ -62,14 +64,34 @@ def find_stack(needs: Part, port: int, stack: str | None = None) -> Target:
 
     Raises:
         ConfigurationError: when half a stack is named, or what is named can't be used.
+        click.UsageError: when the command line has --port, and another stack than the embedded one is meant.
     """
     load_env_file(ENV_FILE)
+    _check_port(stack)
     if stack:
         target = find_deployed(stack, region(os.environ))
     else:
         target = _named(needs, os.environ) if configured(os.environ) else _embedded(port)
     print(target.description, file=sys.stderr, flush=True)
     return target
+
+
+def _check_port(stack: str | None) -> None:
+    """Raise UsageError where --port was given, which is the embedded stack's, and another one is named."""
+    context = click.get_current_context(silent=True)
+    if not context or context.get_parameter_source("port") is not ParameterSource.COMMANDLINE:
+        return
+    if stack:
+        raise click.UsageError(f"--stack means {stack}, --port the embedded stack: give one of them.")
+    if names := configured(os.environ):
+        raise click.UsageError(
+            f"--port means the embedded stack, but {_are_set(names)}, in the environment or .env, "
+            "and another one is meant: leave --port out, or unset them."
+        )
+
+
+def _are_set(names: list[str]) -> str:
+    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} set"
 
 
 def load_env_file(path: Path) -> None:
@@ -92,11 +114,7 @@ def load_env_file(path: Path) -> None:
 
 
 def region(environ: Mapping[str, str]) -> str | None:
-    """Give the AWS region, which boto3 itself reads from AWS_DEFAULT_REGION or a profile only.
-
-    Args:
-        environ: the environment's variables.
-    """
+    """Give the AWS region, which boto3 itself reads from AWS_DEFAULT_REGION or a profile only."""
     return environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or None
 
 
@@ -138,7 +156,7 @@ def problems(environ: Mapping[str, str], needs: Part) -> list[str]:
     queue_url = environ.get("OAM_STATUS_SQS_QUEUE_URL", "").strip()
     if Part.QUEUE in needs and not queue_url:
         found.append("OAM_STATUS_SQS_QUEUE_URL is not set.")
-    elif Part.QUEUE in needs and not _is_http_url(queue_url):
+    elif Part.QUEUE in needs and not is_http_url(queue_url):
         found.append("OAM_STATUS_SQS_QUEUE_URL is not an http(s):// URL.")
     if Part.FUNCTION in needs:
         try:
@@ -167,7 +185,7 @@ def _named(needs: Part, environ: Mapping[str, str]) -> Target:
     if wrong:
         lines = "\n".join(f"  - {problem}" for problem in wrong)
         raise ConfigurationError(
-            f"Set is {', '.join(configured(environ))}, and that is not all that this needs:\n{lines}\n"
+            f"{_are_set(configured(environ))}, but this needs more:\n{lines}\n"
             "sample.env lists all variables. With none of the project's set, the embedded stack is meant."
         )
     try:
@@ -179,7 +197,7 @@ def _named(needs: Part, environ: Mapping[str, str]) -> Target:
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(f"AWS can't be used as it is configured: {error}") from error
     for url in (sqs.meta.endpoint_url, s3.meta.endpoint_url):
-        if not _is_http_url(url):
+        if not is_http_url(url):
             raise ConfigurationError(
                 f"AWS can't be used as it is configured: {url} is not an http(s):// URL."
             )
@@ -227,11 +245,3 @@ def _account(queue_url: str) -> str:
         return found[1]
     credentials = Session().get_credentials()
     return getattr(credentials, "account_id", None) or "not known"
-
-
-def _is_http_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return bool(parts.hostname) and parts.scheme in {"http", "https"}

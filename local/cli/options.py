@@ -17,8 +17,17 @@ def stack_options(command: _Command) -> _Command:
     port = click.option(
         "--port", type=PORTS, default=PORT, show_default=True, help="Of `make start`'s embedded stack."
     )
-    stack = click.option("--stack", metavar="NAME", help="The deployed stack that is meant.")
+    stack = click.option(
+        "--stack", metavar="NAME", callback=_check_stack, help="The deployed stack that is meant."
+    )
     return stack(port(command))
+
+
+def _check_stack(context: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
+    """Refuse an empty name: of a variable that is not set, say. Another stack would be taken in its place."""
+    if name is not None and not name.strip():
+        raise click.BadParameter("it is empty, and names no stack.", context, parameter)
+    return name
 
 
 def json_option(command: _Command) -> _Command:

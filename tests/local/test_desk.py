@@ -39,6 +39,25 @@ def test_a_usage_error_is_exit_code_2(arguments: list[str]) -> None:
     assert "No such" in shown.output
 
 
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_an_empty_stack_name_is_not_taken_for_another_stack(name: str) -> None:
+    arguments = {"job": ["x"], "renotify": ["x"], "send": [__file__]}.get(name, [])
+    shown = CliRunner().invoke(cli, [name, *arguments, "--stack", ""])
+    assert shown.exit_code == 2
+    assert "Invalid value for '--stack': it is empty" in shown.output
+
+
+def test_a_port_where_another_stack_is_meant_is_a_usage_error_that_says_which() -> None:
+    # WHEN the embedded stack's port is given, and another stack is named, too
+    deployed = tool("jobs", "--stack", "night", "--port", "4577")
+    named = tool("jobs", "--port", "4577", OAM_STATUS_BUCKET="bucket", MOCK_OAM_API="true")
+    # THEN neither is taken
+    assert (deployed.returncode, named.returncode) == (2, 2)
+    assert "--stack means night, --port the embedded stack" in deployed.stderr
+    assert "but OAM_STATUS_BUCKET, MOCK_OAM_API are set" in named.stderr
+    assert "Stack: " not in deployed.stderr + named.stderr
+
+
 def test_each_command_says_what_its_options_are_for() -> None:
     for name, command in cli.commands.items():
         assert command.help, name
