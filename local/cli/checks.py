@@ -10,6 +10,7 @@ from handler.settings import SettingsError, read_settings
 from handler.tokens import SENDABLE, token_in
 from local.cli.findings import Finding, not_asked, ok, wrong
 from local.cli.queues import NoQueue, attributes, count, find_dead_letter_queue
+from local.cli.urls import is_http_url
 from local.stack.embedded import FUNCTION_TIMEOUT, VISIBILITY_PER_TIMEOUT
 
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sts import STSClient
 
-_NO_QUEUE_URL = wrong("OAM_STATUS_SQS_QUEUE_URL is not set", "Set it to the queue's URL.")
+_SET_QUEUE_URL = "Set it to the queue's URL."
+_NO_QUEUE_URL = wrong("OAM_STATUS_SQS_QUEUE_URL is not set", _SET_QUEUE_URL)
+# moto and some clients take a queue's name, too; the function does not.
+_ODD_QUEUE_URL = wrong("OAM_STATUS_SQS_QUEUE_URL is not an http(s):// URL", _SET_QUEUE_URL)
 _AWS_SAYS_NO = frozenset(
     {
         "ExpiredToken",
@@ -76,8 +80,8 @@ def check_queue(
         window_of: returns the seconds in which Lambda gathers a batch of the queue with an ARN; None where
             that is not known.
     """
-    if not queue_url:
-        return _NO_QUEUE_URL
+    if not is_http_url(queue_url):
+        return _ODD_QUEUE_URL if queue_url else _NO_QUEUE_URL
     try:
         found = attributes(sqs, queue_url, "QueueArn", "VisibilityTimeout")
     except (BotoCoreError, ClientError) as error:
@@ -111,8 +115,8 @@ def batching_window(function: "LambdaClient", queue_arn: str) -> int | None:
 
 def check_dead_letter_queue(sqs: "SQSClient", queue_url: str) -> Finding:
     """Look for the queue's dead-letter queue, and what is in it."""
-    if not queue_url:
-        return _NO_QUEUE_URL
+    if not is_http_url(queue_url):
+        return _ODD_QUEUE_URL if queue_url else _NO_QUEUE_URL
     try:
         url, _ = find_dead_letter_queue(sqs, queue_url)
         held = count(sqs, url)
@@ -151,26 +155,36 @@ def check_bucket(s3: "S3Client", bucket: str, prefix: str) -> Finding:
     return wrong(f"{bucket} has an object {key}", "Remove it: this check wants it not to be there.")
 
 
-def check_token(secrets: "SecretsManagerClient", variables: Mapping[str, str]) -> Finding:
-    """Look for the catalog's token where the function does, and whether it is a possible one."""
+def check_token(
+    secrets: "SecretsManagerClient", variables: Mapping[str, str], ask: Callable[[str, Finding], Finding]
+) -> Finding:
+    """Look for the catalog's token where the function does, and whether it is a possible one.
+
+    Args:
+        secrets: a client, for a token that is kept in a secret.
+        variables: the function's environment.
+        ask: tries a possible token, given what was found of where it is kept.
+    """
     if is_mocked(variables):
         return not_asked("MOCK_OAM_API is true: no token is needed")
     if token := variables.get("OAM_API_TOKEN", "").strip():
         if SENDABLE.fullmatch(token):
-            return ok("OAM_API_TOKEN is set, and a possible token")
+            return ask(token, ok("OAM_API_TOKEN is set, and a possible token"))
         return wrong("OAM_API_TOKEN has a character that can't stand in an HTTP header", "Set it again.")
     if arn := variables.get("OAM_API_TOKEN_SECRET_ARN", "").strip():
-        return _check_secret(secrets, arn)
+        return _check_secret(secrets, arn, ask)
     return wrong(
         "neither OAM_API_TOKEN nor OAM_API_TOKEN_SECRET_ARN is set",
         "Set one of them, or MOCK_OAM_API=true to do without the catalog.",
     )
 
 
-def _check_secret(secrets: "SecretsManagerClient", arn: str) -> Finding:
+def _check_secret(
+    secrets: "SecretsManagerClient", arn: str, ask: Callable[[str, Finding], Finding]
+) -> Finding:
     put = "Put the token there: aws secretsmanager put-secret-value."
     try:
-        token_in(secrets.get_secret_value(SecretId=arn)["SecretString"])
+        token = token_in(secrets.get_secret_value(SecretId=arn)["SecretString"])
     except KeyError:
         return wrong(f"{arn} holds no token: it is binary", put)
     except ValueError as error:
@@ -181,7 +195,7 @@ def _check_secret(secrets: "SecretsManagerClient", arn: str) -> Finding:
         return wrong(f"{arn}: {error}", "Allow secretsmanager:GetSecretValue, and kms:Decrypt with its key.")
     except BotoCoreError as error:
         return _unreachable(error)
-    return ok(f"{arn} is readable, and holds a possible token")
+    return ask(token, ok(f"{arn} is readable, and holds a possible token"))
 
 
 def is_mocked(variables: Mapping[str, str]) -> bool:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from handler.settings import DEFAULT_CATALOG_URL
 from local.cli import checks
-from local.cli.catalog_check import check_catalog
+from local.cli.catalog_check import CatalogCheck
 from local.cli.clients import quick_client
 from local.cli.conditional_writes import check_conditional_writes
 from local.cli.configuration import find_stack
@@ -47,7 +47,8 @@ def doctor(context: click.Context, port: int, stack: str | None, *, as_json: boo
 
     Before the first deployment, and at 3 a.m. Nothing that anyone else reads
     is changed: an object of its own is written to the bucket and removed, and
-    the catalog gets a POST without a notification, and with a wrong token.
+    the catalog gets a POST without a notification, first with a wrong token,
+    then with the function's.
 
     Exit code 1 when anything is wrong. --json prints one document.
     """
@@ -78,7 +79,8 @@ def checks_of(target: Target) -> dict[str, Check]:
         variables.setdefault("AWS_REGION", target.sqs.meta.region_name)
     client = partial(quick_client, target)
     bucket, prefix, queue_url = target.bucket, target.prefix, target.queue_url
-    catalog = variables.get("OAM_CATALOG_URL", "").strip() or DEFAULT_CATALOG_URL
+    url = variables.get("OAM_CATALOG_URL", "").strip() or DEFAULT_CATALOG_URL
+    catalog = CatalogCheck(url.rstrip("/"))
 
     def window_of(queue_arn: str) -> int | None:
         return checks.batching_window(client("lambda"), queue_arn) if target.function_name else None
@@ -86,7 +88,7 @@ def checks_of(target: Target) -> dict[str, Check]:
     def ask_catalog() -> Finding:
         if checks.is_mocked(variables):
             return not_asked("MOCK_OAM_API is true: the function sends it nothing")
-        return check_catalog(catalog.rstrip("/"))
+        return catalog.catalog()
 
     return {
         "settings": lambda: checks.check_settings(variables),
@@ -95,7 +97,7 @@ def checks_of(target: Target) -> dict[str, Check]:
         "dead-letter queue": lambda: checks.check_dead_letter_queue(client("sqs"), queue_url),
         "bucket": lambda: checks.check_bucket(client("s3"), bucket, prefix),
         "conditional writes": lambda: check_conditional_writes(client("s3"), bucket, prefix),
-        "token": lambda: checks.check_token(client("secretsmanager"), variables),
+        "token": lambda: checks.check_token(client("secretsmanager"), variables, catalog.token),
         "catalog": ask_catalog,
     }
 

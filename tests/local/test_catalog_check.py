@@ -1,4 +1,4 @@
-"""What the catalog's answer to a wrong token says of it."""
+"""What the catalog's answer to a wrong token, and to the function's, says of it."""
 
 import socket
 import ssl
@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 
-from local.cli.catalog_check import check_catalog, judge
-from local.cli.findings import Result
+from local.cli.catalog_check import CatalogCheck, check_catalog, judge
+from local.cli.findings import Result, ok
 from local.stack.catalog_server import CatalogServer
 from local.stack.http_server import Answer, HttpServer, Request
 
@@ -155,3 +155,55 @@ def test_a_silent_catalog_is_not_waited_for_beyond_its_time() -> None:
     assert time.monotonic() - began < 5
     assert found.result is Result.WRONG
     assert "127.0.0.1 did not answer in time" in found.found
+
+
+KEPT = ok("there is a token")
+
+
+def test_a_token_that_the_catalog_takes_is_told_from_one_that_it_refuses() -> None:
+    # GIVEN a catalog
+    with CatalogServer("the-token") as catalog:
+        check = CatalogCheck(catalog.url)
+
+        # WHEN it is asked of its token, and of another
+        taken, refused = check.token("the-token", KEPT), check.token("an-old-token", KEPT)
+
+    # THEN it is said which is which, and what to do; the catalog has got nothing but empty objects
+    assert taken == ok("there is a token; the catalog takes it")
+    assert refused.result is Result.WRONG
+    assert refused.found == "there is a token; but the catalog refuses the function's token: HTTP 401"
+    assert "docs/operations.md#rotating-the-token" in refused.todo
+    assert [request.json for request in catalog.requests] == [{}, {}, {}]
+    assert catalog.entries == {}
+
+
+@pytest.mark.parametrize("status", [200, 301, 400, 404, 429, 500])
+def test_the_token_is_not_sent_to_a_catalog_that_did_not_refuse_a_wrong_one(status: int) -> None:
+    with CatalogServer("the-token") as catalog:
+        catalog.answers.append(Answer(status))
+        assert CatalogCheck(catalog.url).token("the-token", KEPT) == KEPT
+    assert len(catalog.requests) == 1
+
+
+def test_the_token_is_not_sent_to_another_host_without_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    # GIVEN a catalog on another host (behind a proxy, which sees all that is sent)
+    with CatalogServer("the-token") as catalog:
+        monkeypatch.setenv("http_proxy", catalog.url)
+        check = CatalogCheck("http://catalog.example")
+
+        # WHEN it is asked of the token
+        found = check.token("the-token", KEPT)
+
+    # THEN it is not, and that there is no TLS is the verdict on the catalog
+    assert found == KEPT
+    assert "without TLS" in check.catalog().found
+    assert ["the-token" in str(request.headers) for request in catalog.requests] == [False]
+
+
+@pytest.mark.parametrize("status", [404, 503])
+def test_an_answer_that_tells_nothing_of_the_token_is_said_to_be_so(status: int) -> None:
+    with CatalogServer("the-token") as catalog:
+        catalog.answers += [Answer(401), Answer(status)]
+        found = CatalogCheck(catalog.url).token("the-token", KEPT)
+    assert found.result is Result.WRONG
+    assert f"whether the catalog takes it is not known: HTTP {status}" in found.found

@@ -12,6 +12,7 @@ from botocore.exceptions import NoCredentialsError
 from local.cli import checks
 from local.cli.doctor import run_checks
 from local.cli.findings import Finding, Result, ok
+from local.stack.catalog_server import CatalogServer
 from local.stack.embedded import FUNCTION_TIMEOUT, Stack, embedded_stack
 from tests.conftest import REGION, Aws
 from tests.deploy.translated import TEMPLATE
@@ -36,6 +37,11 @@ SETTINGS = {
     "OAM_STATUS_PREFIX": "status",
     "OAM_API_TOKEN": "token",
 }
+
+
+def not_sent(token: str, kept: Finding) -> Finding:
+    """Stand for a catalog that is not asked."""
+    return kept
 
 
 def queue(aws: Aws, visibility: int = 420, *, dead_letters: bool = True) -> str:
@@ -132,9 +138,11 @@ def test_a_queue_that_is_not_there_or_not_named_is_wrong(aws: Aws) -> None:
         lambda it: checks.check_dead_letter_queue(sqs, it),
     ]
     for check in to_try:
-        missing, unnamed = check(f"{url}-x"), check("")
+        missing, unnamed, name = check(f"{url}-x"), check(""), check(url.rpartition("/")[2])
         assert missing.todo == "Correct OAM_STATUS_SQS_QUEUE_URL, or deploy the stack."
         assert unnamed.found == "OAM_STATUS_SQS_QUEUE_URL is not set"
+        # A name, which moto takes for the queue's URL, too.
+        assert name.found == "OAM_STATUS_SQS_QUEUE_URL is not an http(s):// URL"
 
 
 def test_a_queue_without_a_dead_letter_queue_is_wrong_and_dead_letters_are_counted(aws: Aws) -> None:
@@ -174,7 +182,7 @@ def secret(aws: Aws) -> Callable[..., Finding]:
 
     def found(**value: Any) -> Finding:
         arn = secrets.create_secret(Name=f"s-{uuid.uuid4().hex[:8]}", **value)["ARN"]
-        return checks.check_token(secrets, {"OAM_API_TOKEN_SECRET_ARN": arn})
+        return checks.check_token(secrets, {"OAM_API_TOKEN_SECRET_ARN": arn}, not_sent)
 
     return found
 
@@ -206,7 +214,22 @@ def test_a_secret_that_holds_no_token_is_wrong_and_never_shown(secret: Callable[
     ],
 )
 def test_the_token_is_looked_for_where_the_function_does(variables: dict[str, str], result: Result) -> None:
-    assert checks.check_token(None, variables).result is result  # type: ignore[arg-type]
+    assert checks.check_token(None, variables, not_sent).result is result  # type: ignore[arg-type]
+
+
+def test_the_token_that_the_catalog_is_asked_of_is_the_one_that_the_function_reads(aws: Aws) -> None:
+    secrets = aws.client("secretsmanager")
+    arn = secrets.create_secret(Name=f"s-{uuid.uuid4().hex[:8]}", SecretString='{"token": " kept "}')["ARN"]
+    asked = []
+
+    def ask(token: str, kept: Finding) -> Finding:
+        asked.append(token)
+        return kept
+
+    in_secret = {"OAM_API_TOKEN_SECRET_ARN": arn}
+    for variables in ({"OAM_API_TOKEN": " set "} | in_secret, in_secret):
+        checks.check_token(secrets, variables, ask)
+    assert asked == ["set", "kept"]
 
 
 def test_a_check_that_hangs_or_raises_leaves_the_others_alone() -> None:
@@ -276,9 +299,10 @@ def test_all_is_well_with_the_embedded_stack_and_nothing_of_it_is_changed(
     rows = [line.split("  ")[0].strip() for line in run.stdout.splitlines()]
     assert [row for row in rows if row in NAMES] == NAMES
     assert "wrong " not in run.stdout.replace("a wrong token", "").replace("wrong token", "")
-    # AND nothing is left, and the catalog was asked once, and told nothing
+    assert "the catalog takes it" in " ".join(run.stdout.split())
+    # AND nothing is left, and the catalog was asked of two tokens, and told nothing
     assert "Contents" not in stack.s3.list_objects_v2(Bucket="oam-status")
-    assert [(request.method, request.json) for request in stack.catalog.requests] == [("POST", {})]
+    assert [(request.method, request.json) for request in stack.catalog.requests] == [("POST", {})] * 2
     assert stack.catalog.entries == {}
 
 
@@ -308,6 +332,29 @@ def test_what_is_wrong_exits_1_and_json_is_one_document(aws: Aws) -> None:
         "catalog": "not asked",
     }
     assert all(bool(each["todo"]) == (each["result"] == "wrong") for each in document["checks"])
+
+
+def test_a_token_that_the_catalog_refuses_is_wrong_and_not_shown(aws: Aws) -> None:
+    # GIVEN a stack with a token that the catalog does not take any more
+    with CatalogServer("new-token") as catalog:
+        variables = NAMED | {
+            "AWS_ENDPOINT_URL": aws.url,
+            "MOCK_OAM_API": "",
+            "OAM_STATUS_BUCKET": aws.bucket,
+            "OAM_STATUS_SQS_QUEUE_URL": queue(aws),
+            "OAM_CATALOG_URL": catalog.url,
+            "OAM_API_TOKEN": "old-token",
+        }
+
+        # WHEN it is looked at
+        run = tool("doctor", "--json", **variables)
+
+    # THEN the token is what is wrong, not the catalog
+    found = {each["check"]: each for each in json.loads(run.stdout)["checks"]}
+    assert (run.returncode, found["catalog"]["result"], found["token"]["result"]) == (1, "ok", "wrong")
+    assert "the catalog refuses the function's token: HTTP 401" in found["token"]["found"]
+    assert "old-token" not in run.stdout + run.stderr
+    assert catalog.entries == {}
 
 
 def test_a_deployed_stack_is_judged_by_its_own_function_and_mapping(aws: Aws) -> None:
