@@ -147,7 +147,8 @@ def _run_embedded(port: int, host: str, ending: _Ending, log: FunctionLog) -> in
             _introduce(stack, port, host)
             _poll(mapping, ending, log)
     except OSError as error:
-        _say(f"Cannot serve on {_addresses(host, port)}: {error.strerror}. Others: --port, --host")
+        where = error.filename or _addresses(host, port)
+        _say(f"Cannot serve on {where}: {error.strerror}. Others: --port, --host")
         return 1
     return 0
 
@@ -201,7 +202,7 @@ def _poll(mapping: EventSourceMapping, ending: _Ending, log: FunctionLog) -> Non
 def _report(delivery: Delivery) -> None:
     """Say what the function's log can't know."""
     if delivery.error:
-        _say(f"{delivery.error}\nAll {len(delivery.failed)} messages of the batch come back.")
+        _say(f"{delivery.error}\nAll messages of the batch come back: {len(delivery.failed)}.")
     for message_id, reason in delivery.undeleted.items():
         _say(f"SQS did not delete {message_id}: {reason}")
 

@@ -91,9 +91,12 @@ class HttpServer:
         """Serve.
 
         Raises:
-            OSError: when the port is taken.
+            OSError: when the port is taken; its `filename` is the address.
         """
-        self._server = _Server((HOST, self._port), _handler(self._answer))
+        try:
+            self._server = _Server((HOST, self._port), _handler(self._answer))
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, f"{HOST}:{self._port}") from error
         if self._tls:
             self._server.socket = self._tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(

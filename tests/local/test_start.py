@@ -124,9 +124,9 @@ def test_a_busy_port_is_told(run: Callable[..., subprocess.CompletedProcess[str]
         for wanted in (port, port + 1):
             result = run("local.cli.start", "--port", str(wanted))
 
-            # THEN it says so
+            # THEN it names the one that is taken
             assert result.returncode == 1
-            assert f"Cannot serve on 127.0.0.1:{wanted}" in result.stderr
+            assert f"Cannot serve on 127.0.0.1:{port + 1}: " in result.stderr
             assert "Address already in use" in result.stderr
     assert "Traceback" not in result.stderr
 
