@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from local.cli.configuration import find_stack
-from local.cli.console import console, print_json
+from local.cli.console import print_json
 from local.cli.durations import Duration
 from local.cli.job_lines import header, lines, totals
 from local.cli.job_reader import JobReader
@@ -19,7 +19,7 @@ from local.cli.rows import Kind, Wanted
 from local.cli.target import Part, Target
 from local.cli.watch_jobs import JobWatch
 
-_LIMIT = 50
+_LIMIT = 50  # for people, who have no use for more at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class _Options:
     stuck: int | None
     not_notified: bool
     since: int | None
-    limit: int
+    limit: int | None
     everything: bool
     watch: bool
 
@@ -55,7 +55,9 @@ class _Options:
 
     @property
     def most(self) -> int | None:
-        return None if self.everything else self.limit
+        if self.everything or (self.as_json and self.limit is None):
+            return None
+        return self.limit or _LIMIT
 
 
 @click.command(
@@ -75,7 +77,9 @@ Examples:
     "--not-notified", is_flag=True, help="Those at SUCCESS that the catalog was not told of (MOCKED, too)."
 )
 @click.option("--since", type=Duration(), metavar="TIME", help="Last written in so much time.")
-@click.option("--limit", type=click.IntRange(1), default=_LIMIT, show_default=True, help="Show so many.")
+@click.option(
+    "--limit", type=click.IntRange(1), show_default=f"{_LIMIT}; with --json all", help="Show so many."
+)
 @click.option("--all", "everything", is_flag=True, help="Show all of them.")
 @click.option("--watch", is_flag=True, help="Look again every 5 seconds, until Ctrl-C.")
 def jobs(**given: Any) -> None:
@@ -88,7 +92,8 @@ def jobs(**given: Any) -> None:
     wrong, whatever is asked for: it may be any job's. The exit code is 1 if
     there is one, or if there is no object at all.
 
-    --json prints one object a line.
+    --json prints one object a line, of all jobs that are asked for: it has
+    no limit but --limit.
     """
     options = _Options(**given)
     wanted = options.wanted(time.time())
@@ -104,13 +109,12 @@ def _list(target: Target, wanted: Wanted, options: _Options) -> int:
     search = JobSearch(target, wanted, options.most)
     # JSON on a terminal is not to be broken into the terminal's lines, which a bar below it would do.
     with progress_bar("Reading", quiet=options.as_json and sys.stdout.isatty()) as bar:
-        out = console()
         for number, row in enumerate(search.rows(JobReader(target.s3, target.bucket), bar)):
             if options.as_json:
                 print_json(row.as_json())
                 continue
-            for line in ([] if number else [header()]) + lines(row, wanted.now, out.width):
-                out.print(line, soft_wrap=True)
+            for line in ([] if number else [header()]) + lines(row, wanted.now, bar.out.width):
+                bar.out.print(line, soft_wrap=True)
     if not search.listing.objects:
         click.echo(f"No status object in s3://{target.bucket}/{target.prefix}", err=True)
         return 1

@@ -1,6 +1,9 @@
 """`oam-status`: the operator's tools for the status publisher's jobs, queue and bucket."""
 
+import os
 import sys
+from pathlib import Path
+from typing import NoReturn
 
 import click
 from botocore.exceptions import BotoCoreError, ClientError
@@ -44,8 +47,30 @@ for _command in _COMMANDS:
 
 def main() -> None:
     """Run the command that the command line names."""
+    if sys.stderr is None:  # closed, as by 2>&-; print() would take stdout for it
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 (for all that follows)
+    if sys.stdout is None:
+        _fail("stdout is closed: there is nowhere to print to.")
     try:
-        cli(prog_name="oam-status")
+        try:
+            cli(prog_name="oam-status")
+        finally:
+            sys.stdout.flush()  # or what is left fails in Python's own end, with a traceback
     except (BotoCoreError, ClientError) as error:
-        click.echo(f"AWS does not do it: {error}", err=True)
+        _fail(f"AWS does not do it: {error}")
+    except BrokenPipeError:
+        _leave_stdout()
         sys.exit(1)
+    except OSError as error:
+        _leave_stdout()
+        _fail(f"A file or stream can't be used: {error}")
+
+
+def _fail(why: str) -> NoReturn:
+    click.echo(why, err=True)
+    sys.exit(1)
+
+
+def _leave_stdout() -> None:
+    """Keep Python from failing once more, at its end, to write what stdout did not take."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -56,3 +56,21 @@ def test_nothing_but_the_two_packages_is_installed(tmp_path: Path) -> None:
     code = "import tests, tools"
     done = processes.run([sys.executable, "-c", code], cwd=tmp_path, env=processes.clean(os.environ))
     assert "No module named 'tests'" in done.stderr
+
+
+def test_ctrl_c_while_the_commands_are_loaded_is_quiet() -> None:
+    # GIVEN Ctrl-C in the middle of an import
+    code = """
+import sys
+class CtrlC:
+    def find_spec(self, name, path, target=None):
+        if name == "click":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, CtrlC())
+from local.cli.__main__ import main
+main()
+"""
+    # WHEN
+    done = processes.run([sys.executable, "-c", code], env=processes.environment())
+    # THEN
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")

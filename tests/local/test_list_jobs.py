@@ -112,14 +112,17 @@ def test_what_the_listing_rules_out_is_not_asked_for(aws: Aws, variables: dict[s
     assert (silent.returncode, silent.stdout) == (0, "0 stuck, of 5 objects.\n")
 
 
-def test_more_objects_than_are_read_at_once_are_all_listed_and_nothing_else_is_said() -> None:
+def test_machines_get_all_of_more_objects_than_are_read_at_once_and_nothing_else_is_said() -> None:
     # GIVEN many, in a store that keeps connections open
     with bucket(200, latency=5) as url:
         variables = NAMED | {"AWS_ENDPOINT_URL": url, "OAM_STATUS_BUCKET": "bench"}
-        done = tool("jobs", "--all", "--json", **variables)
+        done = tool("jobs", "--json", **variables)
+        limited = tool("jobs", "--json", "--limit", "3", **variables)
     assert sorted(json.loads(line)["jobId"] for line in done.stdout.splitlines()) == [
         f"job-{number:06d}" for number in range(200)
     ]
+    # AND a limit that is given holds
+    assert len(limited.stdout.splitlines()) == 3
     # AND no library has anything to say
     assert [line.split()[0] for line in done.stderr.splitlines()] == ["Stack:", "bucket", "at"]
 
@@ -144,8 +147,9 @@ def test_a_terminal_gets_colours_unless_no_color_is_set(variables: dict[str, str
     code, shown = at_a_terminal("", "jobs", **more)
     assert code == 1
     assert ("\x1b[31mFAILED" in shown) is not bool(no_color)
-    # AND a bar has been there, and the lines stand above it
-    assert "Reading" in shown
+    # AND no bar, as it did not take long: the first line is the header
+    assert "Reading" not in shown
+    assert re.sub(r"\x1b\[[\d;]*m", "", shown).splitlines()[3].split()[:2] == ["job", "stage"]
     assert "5 objects." in shown
 
 
@@ -163,6 +167,26 @@ def test_a_closed_pipe_is_no_error(variables: dict[str, str], option: list[str])
         process.stdout.close()
         said = process.stderr.read()
     assert [line.split()[0] for line in said.splitlines()] == ["Stack:", "bucket", "at"]
+
+
+@pytest.mark.parametrize(
+    ("redirection", "said"),
+    [(">&-", "stdout is closed: there is nowhere to print to."), (">/dev/full", "No space left on device")],
+)
+def test_a_stdout_that_takes_nothing_is_told_in_a_line(
+    variables: dict[str, str], redirection: str, said: str
+) -> None:
+    command = ["sh", "-c", f'exec "$@" {redirection}', "sh", *program("jobs")]
+    done = processes.run(command, env=processes.environment(**variables))
+    assert done.returncode == 1
+    assert said in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_closed_stderr_adds_nothing_to_what_machines_read(variables: dict[str, str]) -> None:
+    command = ["sh", "-c", 'exec "$@" 2>&-', "sh", *program("jobs", "--json")]
+    done = processes.run(command, env=processes.environment(**variables))
+    assert len([json.loads(line) for line in done.stdout.splitlines()]) == 5
 
 
 @dataclass
