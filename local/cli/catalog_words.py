@@ -4,10 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from handler.catalog_entry import CatalogEntry, CatalogState
+from handler.queue import CAP, MAX_RETRY_AFTER
 from handler.status_object import to_iso
 from local.cli.text import printable
 
-NEXT = "next try with the message's next delivery"
+NEXT = (
+    f"next try with the message's next delivery, within {CAP // 60} minutes "
+    f"({MAX_RETRY_AFTER // 60} if the catalog asked for it)"
+)
 
 
 def catalog_in_words(status: Mapping[str, Any], now: int) -> str:
@@ -36,7 +40,7 @@ def _due(entry: CatalogEntry, now: int) -> str:
     claimed = entry.expires_at is not None and entry.expires_at > now
     if entry.error is not None:
         text = f"{_failures(entry)}, last: {printable(entry.error, 1_000)}; {NEXT}"
-        return text + f" after {until}: until then the catalog may be at work on it" * claimed
+        return text + f", not before {until}: until then the catalog may be at work on it" * claimed
     if claimed:
         return f"an invocation is telling it now, {_at_try(entry.attempts)}, until {until} at the latest"
     if until:

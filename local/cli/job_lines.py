@@ -58,7 +58,7 @@ def totals(listing: Listing, found: Totals, wanted: Wanted, shown: int) -> list[
         wanted: the jobs that were asked for.
         shown: how many of them are shown.
     """
-    objects = f"{listing.objects:,} objects"
+    objects = f"{listing.objects:,} object{'' if listing.objects == 1 else 's'}"
     if wanted.kind is not None:
         matching, first = found.jobs, f"{found.jobs:,} {_WORDS[wanted.kind]}, of {objects}"
     else:

@@ -1,5 +1,6 @@
 """What is kept of each job for a list of them, which of them are wanted, and their totals (pure)."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from handler.catalog_entry import CatalogState
 from handler.status_object import to_iso
 from local.cli.jobs import Found, Listed
 from local.cli.text import printable
+from local.cli.timeline import sent_between
 
 _ENDED = frozenset({"SUCCESS", "FAILED"})
 _STATUSES = ("SUCCESS", "FAILED", "FINISHED", "STARTED", "PENDING")
@@ -39,6 +41,8 @@ class Row:
             printed as it is. Empty if neither.
         problem: what is wrong with the object; empty if nothing is.
         has_history: whether this function wrote it: the older system's has none.
+        sent: when its first and its last message were sent, in milliseconds since the epoch; None where its
+            history does not say so.
     """
 
     listed: Listed
@@ -49,6 +53,7 @@ class Row:
     error: str = ""
     problem: str = ""
     has_history: bool = False
+    sent: tuple[int, int] | None = None
 
     @classmethod
     def of(cls, listed: Listed, found: Found) -> "Row":
@@ -67,6 +72,7 @@ class Row:
             _error(status, catalog),
             problem,
             isinstance(status.get("history"), list),
+            sent_between(status),
         )
 
     @property
@@ -82,6 +88,8 @@ class Row:
             "stage": self.stage or None,
             "status": self.status or None,
             "attempt": self.attempt,
+            "firstSentAt": to_iso(self.sent[0]) if self.sent else None,
+            "lastSentAt": to_iso(self.sent[1]) if self.sent else None,
             "lastModified": to_iso(round(self.listed.modified * 1000)),
             "catalog": self.catalog or None,
             "error": self.error or None,
@@ -92,7 +100,7 @@ class Row:
 def _error(status: Mapping[str, Any], catalog: Mapping[str, Any]) -> str:
     for error, name in ((status.get("error"), ""), (catalog.get("error"), "catalog: ")):
         if error is not None:
-            return name + (error if isinstance(error, str) else str(error))[:_ERROR_CHARACTERS]
+            return name + (error if isinstance(error, str) else json.dumps(error))[:_ERROR_CHARACTERS]
     return ""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from handler.events import Event
 from handler.job_status import JobStatus
-from handler.status_object import UnreadableStatus, read
+from handler.status_object import UnreadableStatus, from_iso, read
 from handler.strict_json import encode
 
 
@@ -62,6 +62,17 @@ def timeline(status: Mapping[str, Any]) -> list[Entry]:
         attempt = JobStatus(found.events[:number], dropped=found.dropped).progress.attempt
         entries.append(_entry(event, attempt))
     return entries
+
+
+def sent_between(status: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return when the first and the last message of a status object's history were sent.
+
+    In milliseconds since the epoch; None of an object without a history.
+    """
+    history = status.get("history")
+    entries = [entry for entry in history if isinstance(entry, dict)] if isinstance(history, list) else []
+    times = [at for entry in entries if (at := from_iso(entry.get("sentAt"))) is not None]
+    return (min(times), max(times)) if times else None
 
 
 def _entry(event: Event, attempt: int | None) -> Entry:

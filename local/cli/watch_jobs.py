@@ -73,7 +73,7 @@ class JobWatch:
                         found = self._screen()
                     live.update(found, refresh=True)
                 except AwsFailed as error:
-                    news = Text(f"{error.message}\nLooking again every {_PAUSE} seconds.", "red")
+                    news = Text(f"{_sentence(error)}\nLooking again every {_PAUSE} seconds.", "red")
                     live.update(Group(news, found), refresh=True)
 
     def _screen(self) -> Group:
@@ -94,7 +94,7 @@ class JobWatch:
                 with self._target.explaining("Reading the bucket failed"):
                     self._print_changes()
             except AwsFailed as error:
-                click.echo(f"{error.message} Looking again in {_PAUSE} seconds.", err=True)
+                click.echo(f"{_sentence(error)} Looking again in {_PAUSE} seconds.", err=True)
 
     def _print_changes(self) -> None:
         search, rows = self._look()
@@ -112,3 +112,8 @@ class JobWatch:
         search = JobSearch(self._target, self._wanted(time.time()), self._limit)
         with progress_bar("Reading", quiet=True) as bar:
             return search, list(search.rows(self._reader, bar))
+
+
+def _sentence(error: AwsFailed) -> str:
+    """Return what failed with its full stop, which AWS's own messages may lack."""
+    return f"{error.message.rstrip('.')}."

@@ -9,7 +9,7 @@ from tests.factories import NOON, fields
 
 AT = "2023-11-14T22:13:20.000Z"  # NOON
 SUCCESS = {"stage": "COMPLETE", "status": "SUCCESS", "history": [fields("mosaic", "FINISHED")]}
-NEXT = "next try with the message's next delivery"
+NEXT = "next try with the message's next delivery, within 20 minutes (60 if the catalog asked for it)"
 SOON = "2023-11-14T22:14:20.000Z"
 AGO = "2023-11-14T22:12:20.000Z"
 
@@ -26,7 +26,7 @@ SECTIONS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "late": (
         {"state": "FAILED", "attempts": 1, "error": "no answer", "claimedUntil": SOON, "claimedBy": "x"},
-        f"failed 1 time, last: no answer; {NEXT} after {SOON}: until then the catalog may be at work on it",
+        f"failed 1 time, last: no answer; {NEXT}, not before {SOON}: until then the catalog may be at work on it",
     ),
     "claimed": (
         {"state": "PENDING", "attempts": 1, "claimedUntil": SOON, "claimedBy": "x"},

@@ -145,16 +145,22 @@ def test_totals_say_of_how_many_they_are() -> None:
         "1 FAILED.",
     ]
     assert totals(listing, Totals(), Wanted(NOW, Kind.STUCK), 0) == ["0 stuck, of 2,000 objects."]
+    assert totals(Listing(1, 1), Totals(), Wanted(NOW), 1) == ["1 object."]
 
 
 def test_a_row_for_machines_holds_what_it_shows() -> None:
-    found = json.loads(json.dumps(row("chunk", "FAILED", age=HOUR, error="\x1b[31m").as_json()))
+    history = [{"sentAt": "2026-01-02T03:04:05.678Z"}, {"sentAt": "by hand"}, None]
+    history += [{"sentAt": "2026-01-02T04:04:05.678Z"}]
+    written = row("chunk", "FAILED", age=HOUR, error="\x1b[31m", history=history)
+    found = json.loads(json.dumps(written.as_json()))
     assert found == {
         "jobId": "job",
         "key": "status/job-status.json",
         "stage": "chunk",
         "status": "FAILED",
         "attempt": 1,
+        "firstSentAt": "2026-01-02T03:04:05.678Z",
+        "lastSentAt": "2026-01-02T04:04:05.678Z",
         "lastModified": "1970-01-12T12:46:40.000Z",
         "catalog": None,
         "error": "\x1b[31m",
@@ -162,6 +168,8 @@ def test_a_row_for_machines_holds_what_it_shows() -> None:
     }
     assert FOREIGN.as_json()["problem"] == "not UTF-8"
     assert FOREIGN.as_json()["stage"] is None
+    assert OLDER.as_json()["firstSentAt"] is None
+    assert row(error={"a": [None]}).as_json()["error"] == '{"a": [null]}'
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("15m", 900), ("2h", 7_200), ("1d", 86_400)])

@@ -1,13 +1,16 @@
 """`oam-status job ID`, as people run it."""
 
 import json
+import re
 import subprocess
 from dataclasses import replace
 
 import pytest
+from click.testing import CliRunner
 
 from handler.job_status import JobStatus, fold
 from handler.status_object import to_json
+from local.cli.main import cli
 from tests import processes
 from tests.conftest import Aws
 from tests.factories import step_event
@@ -45,7 +48,7 @@ def variables(aws: Aws) -> dict[str, str]:
 def test_a_job_is_its_timeline_the_catalogs_answer_and_its_tiles(aws: Aws, variables: dict[str, str]) -> None:
     done = tool("job", "done", **variables)
     assert done.returncode == 0, done.stderr
-    shown = [line.rstrip() for line in done.stdout.splitlines()]
+    shown = [line.rstrip() for line in re.sub(r"\d+d ago", "AGO", done.stdout).splitlines()]
     assert shown == [
         "done: COMPLETE SUCCESS, attempt 2, catalog FAILED",
         f"s3://{aws.bucket}/status/done-status.json",
@@ -60,8 +63,9 @@ def test_a_job_is_its_timeline_the_catalogs_answer_and_its_tiles(aws: Aws, varia
         "2023-11-16",
         "01:13:20.000  +24h   2        mosaic FINISHED  target: s3://oam-tiles/test-job,",
         "                                               images: 2 of them",
-        "Catalog  refused 3 times, last: HTTP 400: the image is not in the catalog; "
-        "next try with the message's next delivery",
+        "Sent     first message 2023-11-14T22:13:20.000Z (AGO), last 2023-11-16T01:13:20.000Z (AGO)",
+        "Catalog  refused 3 times, last: HTTP 400: the image is not in the catalog; next try with the "
+        "message's next delivery, within 20 minutes (60 if the catalog asked for it)",
         "Tiles    https://oam-tiles.s3.amazonaws.com/test-job/{z}/{x}/{y}.png",
     ]
 
@@ -80,6 +84,31 @@ def test_of_a_failed_job_the_error_is_whole_and_holds_no_control_characters(
             strict=True,
         )
     ]
+
+
+def test_on_a_narrow_terminal_nothing_of_the_timeline_is_lost(variables: dict[str, str]) -> None:
+    wide, narrow = (
+        tool("job", "done", **variables, COLUMNS=columns).stdout.partition("time")[2].partition("Sent")[0]
+        for columns in ("80", "40")
+    )
+    assert all(len(line) <= 40 for line in narrow.splitlines())
+    assert sorted("".join(narrow.split())) == sorted("".join(wide.split()))
+
+
+def test_an_errors_lines_are_lines_and_what_is_no_text_is_json(aws: Aws, variables: dict[str, str]) -> None:
+    odd = {"stage": "chunk", "status": "FAILED", "error": "first\n  at second\x1b[31m"}
+    aws.put("status/lines-status.json", json.dumps(odd).encode())
+    aws.put("status/object-status.json", json.dumps(odd | {"error": {"code": None, "é": [True]}}).encode())
+    lines, value = tool("job", "lines", **variables), tool("job", "object", **variables)
+    assert "\nError    first\n           at second\\x1b[31m\n" in lines.stdout
+    assert '\nError    {"code": null, "é": [true]}\n' in value.stdout
+
+
+@pytest.mark.parametrize("job_id", ["", "../x", "a/b", "x" * 300, "-", "a b"])
+def test_an_id_that_no_job_can_have_is_a_usage_error(job_id: str) -> None:
+    shown = CliRunner().invoke(cli, ["job", "--", job_id])
+    assert shown.exit_code == 2
+    assert "it is no possible job id" in shown.output
 
 
 def test_one_job_is_one_request_and_one_that_is_not_there_says_so_with_its_key(

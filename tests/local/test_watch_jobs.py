@@ -88,6 +88,7 @@ def test_a_watch_on_a_terminal_outlives_an_outage_and_gives_the_screen_back(
     shown = capsys.readouterr().out
     first, outage, again = re.split(r"(?=Reading the bucket failed)|(?<=every 5 seconds\.)", shown)
     assert "AccessDenied" in outage
+    assert re.search(r"[^.]\.\s+Looking again", re.sub(r"\x1b\[\d*m", "", outage))
     for screen in (first, again):
         assert "STARTED" in screen
         # (There is room for it, though not for all jobs.)
