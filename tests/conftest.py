@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import boto3
+import hypothesis
 import pytest
 from botocore.config import Config
 
@@ -26,6 +27,9 @@ TOKEN = "s3cret-token"  # of the test catalog
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Give Hypothesis a seed that can be told, unless one is given; each process of a run has the same."""
+    # No limit of time for each example: a busy machine takes it for a failure, and pytest-timeout ends what hangs.
+    hypothesis.settings.register_profile("tests", deadline=None)
+    hypothesis.settings.load_profile("tests")
     if config.getoption("--hypothesis-seed") is None:
         config.option.hypothesis_seed = str(secrets.randbelow(2**32))
 
