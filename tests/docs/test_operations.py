@@ -261,7 +261,9 @@ def test_catalog_failures(night: Night, fault: str, monkeypatch: pytest.MonkeyPa
         assert night.shell.follow("catalog-failures", FIX).codes == [1]
         night.start_catalog()
     else:
-        assert set(night.shell.follow("rotating-the-token", answers=f"{TOKEN}\n").codes) == {0}
+        shown = night.shell.follow("rotating-the-token", answers=f"{TOKEN}\n")
+        assert set(shown.codes) == {0}
+        assert "the catalog takes it" in " ".join(shown.split())
     night.deliver()
     assert night.status("test-job")["catalog"]["state"] == "FAILED"
     # AND its notification is not waited for
