@@ -356,7 +356,7 @@ def test_a_file_that_is_no_sqs_event_is_not_sent(
     result = run("local.cli.send", str(path))
 
     # THEN the reason is told
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert reason in result.stderr
     assert "Traceback" not in result.stderr
 
