@@ -76,8 +76,7 @@ def _remove_expect_header(params: dict[str, Any], **_: object) -> None:
 def _catalog(
     settings: Settings, make_client: "Callable[[], SecretsManagerClient]"
 ) -> "Catalog | MockCatalog":
-    # Late: requests is a tenth of a cold start.
-    from handler.catalog import Catalog, MockCatalog  # noqa: PLC0415
+    from handler.catalog import Catalog, MockCatalog  # noqa: PLC0415 (late: requests is a tenth of a cold start)
 
     if settings.mock_catalog:
         return MockCatalog()

@@ -162,8 +162,8 @@ def _is_base_url(url: str, label: re.Pattern[str] = _LABEL) -> bool:
 def _ascii_host(url: str) -> str:
     """Return a URL's host without its port, as DNS is asked for it."""
     if not url.isascii():
-        # Late: it is a tenth of a cold start. requests itself, for it has rules of its own (IDNA 2008).
-        from requests import Request  # noqa: PLC0415
+        # requests itself, for it has rules of its own (IDNA 2008).
+        from requests import Request  # noqa: PLC0415 (late: it is a tenth of a cold start)
 
         url = Request("POST", url).prepare().url or ""
     return re.sub(r":[0-9]*$", "", urlsplit(url).netloc)

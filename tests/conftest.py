@@ -73,7 +73,7 @@ class Aws:
     def client(self, service: str, url: str | None = None) -> Any:
         """Make a client, as the function configures it."""
         return boto3.client(
-            service,  # type: ignore[call-overload]
+            service,  # type: ignore[call-overload] # the stubs want the name as a literal
             region_name=REGION,
             endpoint_url=url or self.url,
             aws_access_key_id="test",

@@ -17,7 +17,7 @@ def quick_client(target: Target, service: str) -> Any:
     """
     config: Any = target.s3.meta.config if service == "s3" else Config()  # with its addressing style
     client = boto3.session.Session().client(
-        service,  # type: ignore[call-overload]
+        service,  # type: ignore[call-overload] # the stubs want the name as a literal
         region_name=target.sqs.meta.region_name,
         endpoint_url=target.url or None,
         config=config.merge(_CONFIG),

@@ -176,8 +176,8 @@ def _mapping(sqs: "SQSClient", queue_url: str) -> EventSourceMapping:
 
 
 def _handler() -> Handler:
-    """Import the function when the environment is as it is to find it."""
-    from handler.app import lambda_handler  # noqa: PLC0415
+    """Import the function."""
+    from handler.app import lambda_handler  # noqa: PLC0415 (when the environment is as it is to find it)
 
     return lambda_handler
 

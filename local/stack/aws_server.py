@@ -34,6 +34,7 @@ def _milliseconds() -> float:
 
 # At each send moto counts its queue's messages, and asks the time for every one of them, by way of a date:
 # 2,000 sends took 80 s, and take 9 (https://github.com/getmoto/moto/blob/master/moto/sqs/models.py).
+# moto has no setting for it, and does not export the name to type checkers: hence the mark.
 moto.sqs.models.unix_time_millis = _milliseconds  # type: ignore[assignment,attr-defined]
 
 
@@ -105,7 +106,7 @@ class _AtomicS3:
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         try:
             answer: Iterable[bytes] = self._application(environ, start_response)
-        except NotImplementedError as error:
+        except NotImplementedError as error:  # so moto says that it does not have a call
             start_response("501 Not Implemented", [("Content-Type", "application/x-amz-json-1.0")])
             return [json.dumps({"__type": "UnknownOperationException", "message": str(error)}).encode()]
         return answer

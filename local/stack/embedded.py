@@ -144,8 +144,8 @@ def embedded_stack(
     Raises:
         OSError: when one of the ports is taken, or this machine has no such address.
     """
-    # Late: it takes half a second, and most tools look for a stack that runs elsewhere.
-    from local.stack.aws_server import aws_server  # noqa: PLC0415
+    # Most tools look for a stack that runs elsewhere.
+    from local.stack.aws_server import aws_server  # noqa: PLC0415 (late: it takes half a second)
 
     catalog_server = CatalogServer(_TOKEN, port=catalog_port(port), not_yet_indexed=not_yet_indexed)
     with aws_server(port, host) as url, catalog_server as catalog:

@@ -39,7 +39,7 @@ def broken(self: Publisher, job_id: str, *args: object) -> None:
 
 
 @pytest.fixture
-def night(function: Function, monkeypatch: pytest.MonkeyPatch) -> list[str]:  # noqa: F811
+def night(function: Function, monkeypatch: pytest.MonkeyPatch) -> list[str]:  # noqa: F811 (the fixture)
     """Give the lines of a night with all that can go wrong."""
     # GIVEN a job that succeeds, one that the catalog refuses, poison, and a job of many messages
     function.catalog.answers.extend([Answer(200), Answer(400)])
