@@ -12,11 +12,7 @@ from local.stack.http_server import Answer
 from tests.deploy.insights import GENERATED, MAX_FIELDS, Query, discovered
 from tests.deploy.translated import ROOT, Stack
 from tests.factories import body, record
-from tests.integration.test_app import (  # noqa: F401 (its fixtures)
-    Function,
-    catalog,
-    function,
-)
+from tests.function import Function
 from tests.runtime.emulator import LambdaRuntime
 from tests.runtime.test_log import LAMBDAS_OWN
 
@@ -39,7 +35,7 @@ def broken(self: Publisher, job_id: str, *args: object) -> None:
 
 
 @pytest.fixture
-def night(function: Function, monkeypatch: pytest.MonkeyPatch) -> list[str]:  # noqa: F811 (the fixture)
+def night(function: Function, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Give the lines of a night with all that can go wrong."""
     # GIVEN a job that succeeds, one that the catalog refuses, poison, and a job of many messages
     function.catalog.answers.extend([Answer(200), Answer(400)])

@@ -17,7 +17,7 @@ from local.stack.http_server import Answer
 from tests.conftest import TOKEN, Aws
 from tests.deploy.translated import Stack, translate
 from tests.factories import body, record
-from tests.integration.test_app import context
+from tests.function import context
 
 
 @pytest.fixture

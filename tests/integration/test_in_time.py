@@ -22,7 +22,7 @@ from tests import processes
 from tests.conftest import in_seconds
 from tests.deploy.translated import TEMPLATE
 from tests.factories import body, record
-from tests.integration.test_app import Function, catalog, function  # noqa: F401 (fixtures)
+from tests.function import Function
 from tools.bench.run import quota
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ def ending_in(seconds: float) -> Callable[[], int]:
 
 @pytest.mark.parametrize(("answers_after", "remaining"), [(0.05, 10), (1, 15), (2.5, 20), (4, 30), (9.5, 60)])
 def test_a_catalog_that_answers_within_what_is_left_is_notified_at_the_first_delivery_with_one_post(
-    function: Function,  # noqa: F811
+    function: Function,
     answers_after: float,
     remaining: float,
 ) -> None:
@@ -48,7 +48,7 @@ def test_a_catalog_that_answers_within_what_is_left_is_notified_at_the_first_del
 
 @pytest.mark.parametrize("answers_after", [1.0, 2.0])
 def test_a_function_with_a_timeout_of_ten_seconds_does_its_whole_job(
-    function: Function,  # noqa: F811
+    function: Function,
     answers_after: float,
 ) -> None:
     function.catalog.answers.extend(Answer(200, before=lambda: time.sleep(answers_after)) for _ in range(3))
@@ -62,7 +62,7 @@ def test_a_function_with_a_timeout_of_ten_seconds_does_its_whole_job(
     assert len(function.catalog.requests) == 3
 
 
-def test_with_three_seconds_left_a_job_is_begun_and_with_less_it_comes_back(function: Function) -> None:  # noqa: F811
+def test_with_three_seconds_left_a_job_is_begun_and_with_less_it_comes_back(function: Function) -> None:
     function.invoke()  # a warm instance
     first, second = record(body("chunk", "STARTED", "a")), record(body("chunk", "STARTED", "b"))
     assert function.invoke(first, milliseconds=3_000) == []
@@ -70,7 +70,7 @@ def test_with_three_seconds_left_a_job_is_begun_and_with_less_it_comes_back(func
     assert function.invoke(second, milliseconds=too_little) == [second["messageId"]]
 
 
-def test_fifty_completions_and_a_catalog_that_is_down_are_at_most_45_posts(function: Function) -> None:  # noqa: F811
+def test_fifty_completions_and_a_catalog_that_is_down_are_at_most_45_posts(function: Function) -> None:
     function.catalog.answers.extend([Answer(503)] * 500)
     records = [record(body("mosaic", "FINISHED", f"job-{number}")) for number in range(50)]
     assert len(function.invoke(*records, milliseconds=60_000)) == 50
@@ -78,7 +78,7 @@ def test_fifty_completions_and_a_catalog_that_is_down_are_at_most_45_posts(funct
 
 
 def test_one_reason_of_one_job_is_one_log_line_however_many_messages_it_fails(
-    function: Function,  # noqa: F811
+    function: Function,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OAM_STATUS_BUCKET", "no-such-bucket")
@@ -108,7 +108,7 @@ def test_a_call_of_a_silent_s3_takes_no_longer_than_its_reserve(
 
 
 def test_messages_wait_as_long_as_they_should_though_a_job_takes_all_the_time(
-    function: Function,  # noqa: F811
+    function: Function,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # GIVEN a queue whose own timeout is an hour, with poison and a job that hangs until the deadline
@@ -132,7 +132,7 @@ def test_messages_wait_as_long_as_they_should_though_a_job_takes_all_the_time(
 
 
 def test_the_handler_keeps_back_what_the_batch_and_the_functions_memory_need(
-    function: Function,  # noqa: F811
+    function: Function,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[tuple[int, int]] = []

@@ -10,11 +10,11 @@ from handler.status_store import REFUSALS
 from local.stack.event_source_mapping import EventSourceMapping
 from local.stack.http_server import Answer
 from tests.factories import NOON, body, record
+from tests.function import Function
 from tests.integration.fault_proxy import Fault, FaultProxy
-from tests.integration.test_app import Function, catalog, function  # noqa: F401 (fixtures)
 
 
-def longest(function: Function) -> int:  # noqa: F811
+def longest(function: Function) -> int:
     return max(len(line.encode()) for line in function.output.splitlines())
 
 
@@ -30,7 +30,7 @@ def longest(function: Function) -> int:  # noqa: F811
     ids=["ASCII", "escapes", "two bytes, written as six", "four bytes, written as twelve", "no object"],
 )
 def test_a_body_of_1_mib_at_debug_is_a_line_that_cloudwatch_takes(
-    function: Function,  # noqa: F811
+    function: Function,
     monkeypatch: pytest.MonkeyPatch,
     text: str,
 ) -> None:
@@ -43,7 +43,7 @@ def test_a_body_of_1_mib_at_debug_is_a_line_that_cloudwatch_takes(
     assert MAX_LINE_BYTES * 0.95 < longest(function) <= MAX_LINE_BYTES
 
 
-def test_a_job_of_10_000_messages_is_a_line_that_cloudwatch_takes(function: Function) -> None:  # noqa: F811
+def test_a_job_of_10_000_messages_is_a_line_that_cloudwatch_takes(function: Function) -> None:
     records = [record(body("chunk", "STARTED"), n, str(uuid.UUID(int=n))) for n in range(10_000)]
     assert function.invoke(*records, milliseconds=60_000) == []
     (line,) = function.logged("Job status published")
@@ -52,7 +52,7 @@ def test_a_job_of_10_000_messages_is_a_line_that_cloudwatch_takes(function: Func
 
 
 def test_the_largest_mocked_notification_is_a_line_that_cloudwatch_takes(
-    function: Function,  # noqa: F811
+    function: Function,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MOCK_OAM_API", "true")
@@ -64,7 +64,7 @@ def test_the_largest_mocked_notification_is_a_line_that_cloudwatch_takes(
 
 
 def test_each_failure_says_whose_it_is_why_how_often_it_came_and_when_it_comes_back(
-    function: Function,  # noqa: F811
+    function: Function,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # GIVEN a real queue with poison that names its job, and a job that the catalog wants later
@@ -89,7 +89,7 @@ def test_each_failure_says_whose_it_is_why_how_often_it_came_and_when_it_comes_b
 
 
 def test_a_return_that_the_queue_did_not_take_is_not_said(
-    function: Function,  # noqa: F811
+    function: Function,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # GIVEN a queue that does not know the one message's receipt, and none at all
@@ -105,7 +105,7 @@ def test_a_return_that_the_queue_did_not_take_is_not_said(
     assert not [line for line in lines if "retry_in" in line]
 
 
-def test_a_notified_catalog_is_a_line_of_its_job(function: Function) -> None:  # noqa: F811
+def test_a_notified_catalog_is_a_line_of_its_job(function: Function) -> None:
     assert function.invoke(record(body("mosaic", "FINISHED"))) == []
     (line,) = function.logged("Catalog notified")
     assert (line["level"], line["job_id"]) == ("INFO", "test-job")
@@ -113,7 +113,7 @@ def test_a_notified_catalog_is_a_line_of_its_job(function: Function) -> None:  #
 
 
 def test_published_and_notified_say_how_long_it_took_since_the_message_was_sent(
-    function: Function,  # noqa: F811
+    function: Function,
 ) -> None:
     # GIVEN messages that were sent 60, 50, 40 and 30 seconds ago
     now = time.time_ns() // 1_000_000 - NOON
@@ -129,7 +129,7 @@ def test_published_and_notified_say_how_long_it_took_since_the_message_was_sent(
     assert "lag_ms" not in unchanged
 
 
-def test_jobs_that_the_open_circuit_holds_back_are_one_line_of_a_batch(function: Function) -> None:  # noqa: F811
+def test_jobs_that_the_open_circuit_holds_back_are_one_line_of_a_batch(function: Function) -> None:
     # GIVEN a catalog that is down
     function.catalog.answers.extend([Answer(503)] * 500)
     # WHEN a batch finishes more jobs than open the circuit
@@ -144,7 +144,7 @@ def test_jobs_that_the_open_circuit_holds_back_are_one_line_of_a_batch(function:
 
 
 def test_a_store_that_refuses_every_if_match_is_said_to_be_at_fault(
-    function: Function,  # noqa: F811
+    function: Function,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert function.invoke(record(body("chunk", "STARTED"))) == []

@@ -13,12 +13,8 @@ import pytest
 from handler.publisher import Publisher
 from tests.deploy.translated import Stack
 from tests.factories import NOON, body, record
+from tests.function import Function
 from tests.integration.fault_proxy import Fault, FaultProxy
-from tests.integration.test_app import (  # noqa: F401 (its fixtures)
-    Function,
-    catalog,
-    function,
-)
 
 Set = Callable[[str, str], None]
 
@@ -76,7 +72,7 @@ def drips(setenv: Set, url: str) -> Iterator[None]:
     ids=["no bucket", "may not read", "may not write", "hangs", "drips"],
 )
 def test_an_outage_of_s3_is_counted_where_its_alarm_looks(
-    function: Function,  # noqa: F811
+    function: Function,
     monkeypatch: pytest.MonkeyPatch,
     outage: Callable[[Set, str], AbstractContextManager[None]],
 ) -> None:
@@ -93,14 +89,14 @@ def test_an_outage_of_s3_is_counted_where_its_alarm_looks(
     assert set(function.metrics()) <= {"MessagesFailed", "MessagesDeferred"}
 
 
-def test_what_had_no_time_left_is_among_what_failed(function: Function) -> None:  # noqa: F811
+def test_what_had_no_time_left_is_among_what_failed(function: Function) -> None:
     records = [record(body("chunk", "STARTED", f"job-{number}")) for number in range(3)]
     function.invoke(*records, record("poison"), milliseconds=300)
     assert function.metrics() == {"MessagesDeferred": [3], "MessagesFailed": [3], "MessagesInvalid": [1]}
 
 
 def test_a_defect_is_counted_once_more_by_version_and_nothing_else_is(
-    function: Function,  # noqa: F811
+    function: Function,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each metric of each version is paid for, and only the guards of a deployment look at one."""
@@ -125,7 +121,7 @@ def test_a_defect_is_counted_once_more_by_version_and_nothing_else_is(
     assert function.metrics()["MessagesPublished"] == [1]
 
 
-def test_a_senders_clock_that_is_ahead_makes_no_negative_lag(function: Function) -> None:  # noqa: F811
+def test_a_senders_clock_that_is_ahead_makes_no_negative_lag(function: Function) -> None:
     """CloudWatch gives no percentiles of a metric that has a negative value, and the dashboard shows two."""
     ahead = time.time_ns() // 1_000_000 + 60_000 - NOON
     function.invoke(record(body("chunk", "STARTED"), at=ahead), record(body("chunk", "FINISHED"), at=0))

@@ -12,7 +12,7 @@ from handler.shortening import MAX_OBJECT_BYTES
 from local.stack.http_server import Answer
 from tests.conftest import Aws
 from tests.factories import body, largest_messages, record
-from tests.integration.test_app import Function, catalog, function  # noqa: F401 (fixtures)
+from tests.function import Function
 
 STARTED = '{"jobId": "j", "stage": "chunk", "status": "STARTED"'
 
@@ -31,7 +31,7 @@ REFUSED = {
 }
 
 
-def test_each_kind_of_poison_is_one_failed_item_with_one_line(function: Function) -> None:  # noqa: F811
+def test_each_kind_of_poison_is_one_failed_item_with_one_line(function: Function) -> None:
     records = [record(text, message_id=name) for name, text in REFUSED.items()]
     begun = time.monotonic()
     assert function.invoke(*records) == list(REFUSED)
@@ -44,7 +44,7 @@ def test_each_kind_of_poison_is_one_failed_item_with_one_line(function: Function
 
 
 def test_poison_that_comes_back_is_reported_and_neither_logged_nor_counted_again(
-    function: Function,  # noqa: F811
+    function: Function,
 ) -> None:
     # GIVEN poison, logged and counted at its first receive
     assert function.invoke(record("poison", message_id="old")) == ["old"]
@@ -74,7 +74,7 @@ def test_poison_that_comes_back_is_reported_and_neither_logged_nor_counted_again
     [{}, {"SentTimestamp": "0"}, {"ApproximateReceiveCount": ""}, {"ApproximateReceiveCount": "0"}],
 )
 def test_poison_that_does_not_say_how_often_it_came_is_logged_and_counted(
-    function: Function,  # noqa: F811
+    function: Function,
     attributes: dict[str, str],
 ) -> None:
     assert function.invoke(record("poison", message_id="m") | {"attributes": attributes}) == ["m"]
@@ -83,7 +83,7 @@ def test_poison_that_does_not_say_how_often_it_came_is_logged_and_counted(
 
 
 def test_poison_that_is_redriven_or_stands_twice_in_a_batch_is_logged_and_counted_once(
-    function: Function,  # noqa: F811
+    function: Function,
 ) -> None:
     # GIVEN poison that stands in a batch with its first and its second receive; redriven, it is a new message
     twice = [record("poison", message_id="dead", receives=receives) for receives in (2, 1)]
@@ -92,7 +92,7 @@ def test_poison_that_is_redriven_or_stands_twice_in_a_batch_is_logged_and_counte
     assert function.metrics() == {"MessagesInvalid": [2]}
 
 
-def test_the_largest_batch_of_poison_among_good_messages_fails_the_poison_alone(function: Function) -> None:  # noqa: F811
+def test_the_largest_batch_of_poison_among_good_messages_fails_the_poison_alone(function: Function) -> None:
     # GIVEN a batch of 10,000 messages, the most that Lambda takes, 200 of them good
     small = [text for text in REFUSED.values() if len(text) < 1_000]
     records = [record(small[number % len(small)], number, f"bad-{number}") for number in range(9_800)]
@@ -111,7 +111,7 @@ def test_the_largest_batch_of_poison_among_good_messages_fails_the_poison_alone(
 
 
 def test_the_largest_message_and_100_errors_of_100_000_characters_fit_into_their_jobs_object(
-    function: Function,  # noqa: F811
+    function: Function,
     aws: Aws,
 ) -> None:
     largest = body("chunk", "FAILED", "largest", error="é" * 500_000)
@@ -126,7 +126,7 @@ def test_the_largest_message_and_100_errors_of_100_000_characters_fit_into_their
     assert function.status("long")["error"] == "99 " + "\n" * 100_000
 
 
-def test_odd_but_legal_text_is_kept_as_it_came(function: Function) -> None:  # noqa: F811
+def test_odd_but_legal_text_is_kept_as_it_came(function: Function) -> None:
     odd: dict[str, Any] = {
         "nul": "\x00",
         "separator": "\u2028",
@@ -139,7 +139,7 @@ def test_odd_but_legal_text_is_kept_as_it_came(function: Function) -> None:  # n
 
 
 def test_a_strict_reader_can_read_an_object_whose_message_had_lone_surrogates(
-    function: Function,  # noqa: F811
+    function: Function,
     aws: Aws,
 ) -> None:
     odd: dict[str, Any] = {"error": "a\ud800b", "\udfff": ["\udc00"]}
@@ -149,14 +149,14 @@ def test_a_strict_reader_can_read_an_object_whose_message_had_lone_surrogates(
     assert json.loads(stored.decode())["error"] == "a\ufffdb"
 
 
-def test_job_ids_that_differ_in_case_are_two_jobs(function: Function) -> None:  # noqa: F811
+def test_job_ids_that_differ_in_case_are_two_jobs(function: Function) -> None:
     assert (
         function.invoke(record(body("chunk", "STARTED", "Job")), record(body("chunk", "FAILED", "job"))) == []
     )
     assert (function.status("Job")["status"], function.status("job")["status"]) == ("STARTED", "FAILED")
 
 
-def test_10_000_images_reach_the_catalog(function: Function) -> None:  # noqa: F811
+def test_10_000_images_reach_the_catalog(function: Function) -> None:
     images = [f"http://images.example.org/{number:05d}/{'x' * 20}.tif" for number in range(10_000)]
     text = body("mosaic", "FINISHED", images=images)
     assert len(text) > 570_000
@@ -173,7 +173,7 @@ def test_10_000_images_reach_the_catalog(function: Function) -> None:  # noqa: F
 
 @pytest.mark.no_cover  # large, and covered by small ones
 def test_each_of_the_largest_messages_that_sqs_takes_ends_in_an_object_that_is_read_again(
-    function: Function,  # noqa: F811
+    function: Function,
 ) -> None:
     for number, (text, own) in enumerate(largest_messages()):
         job_id = f"job-{number}"
@@ -189,7 +189,7 @@ def test_each_of_the_largest_messages_that_sqs_takes_ends_in_an_object_that_is_r
 # Whole, but for its length: what says that it was not read.
 @pytest.mark.parametrize("megabytes", [5, 40])
 def test_a_stored_object_that_is_far_too_large_is_not_read_to_its_end(
-    function: Function,  # noqa: F811
+    function: Function,
     aws: Aws,
     megabytes: int,
 ) -> None:

@@ -17,8 +17,8 @@ from local.stack.event_source_mapping import EventSourceMapping
 from local.stack.http_server import Answer
 from tests.conftest import TOKEN, Aws, in_seconds
 from tests.factories import body, record
+from tests.function import Function
 from tests.integration.fault_proxy import Fault, FaultProxy
-from tests.integration.test_app import Function, catalog, function  # noqa: F401 (fixtures)
 
 
 class Sqs:
@@ -147,7 +147,7 @@ def test_without_a_thread_nothing_is_put_off_and_the_report_is_kept(
 
 
 def test_a_record_without_a_receipt_costs_its_own_back_off_only(
-    function: Function,  # noqa: F811 (the fixture)
+    function: Function,
     queue: Sqs,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -158,7 +158,7 @@ def test_a_record_without_a_receipt_costs_its_own_back_off_only(
 
 
 def test_an_invalid_message_comes_back_at_once_and_one_that_may_succeed_waits(
-    function: Function,  # noqa: F811 (the fixture)
+    function: Function,
     queue: Sqs,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -183,7 +183,7 @@ def test_an_invalid_message_comes_back_at_once_and_one_that_may_succeed_waits(
 
 
 def test_retry_after_reaches_the_message_as_its_least_wait(
-    function: Function,  # noqa: F811 (the fixture)
+    function: Function,
     queue: Sqs,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -204,7 +204,7 @@ def test_retry_after_reaches_the_message_as_its_least_wait(
     assert min(asked[0].values()) <= 10
 
 
-def test_without_a_queue_url_the_queues_own_timeout_holds(function: Function) -> None:  # noqa: F811 (the fixture)
+def test_without_a_queue_url_the_queues_own_timeout_holds(function: Function) -> None:
     with CatalogServer(TOKEN):
         assert function.invoke(
             {"messageId": "m", "body": "poison", "receiptHandle": "r", "attributes": {}}

@@ -10,16 +10,16 @@ from rich.console import Console
 from local.cli.function_log import FunctionLog, News, news_in, show_news
 from local.stack.http_server import Answer
 from tests.factories import body, record
-from tests.integration.test_app import Function, catalog, function  # noqa: F401 (fixtures)
+from tests.function import Function
 
 
-def news(function: Function) -> list[str]:  # noqa: F811
+def news(function: Function) -> list[str]:
     """Give what all lines say, without their times."""
     found = [news_in(line) for line in function.output.splitlines()]
     return [" ".join(f"{each.job} {each.text}".split()) for each in found if each]
 
 
-def test_a_finished_job_is_published_and_the_catalog_notified(function: Function) -> None:  # noqa: F811
+def test_a_finished_job_is_published_and_the_catalog_notified(function: Function) -> None:
     # WHEN a job is finished, and its messages come again
     batch = [record(body("mosaic", status), at) for at, status in enumerate(("STARTED", "FINISHED"))]
     function.invoke(*batch)
@@ -33,7 +33,7 @@ def test_a_finished_job_is_published_and_the_catalog_notified(function: Function
     ]
 
 
-def test_poison_is_a_dead_letter_to_be(function: Function) -> None:  # noqa: F811
+def test_poison_is_a_dead_letter_to_be(function: Function) -> None:
     function.invoke(record(body("chunk", "PAUSED", "job-a")))
     assert news(function) == [
         'job-a refused: unknown stage or status: "chunk", "PAUSED"; it becomes a dead letter'
@@ -41,7 +41,7 @@ def test_poison_is_a_dead_letter_to_be(function: Function) -> None:  # noqa: F81
 
 
 def test_a_failure_says_why_and_when_it_comes_back(
-    function: Function,  # noqa: F811
+    function: Function,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # GIVEN a queue, and a catalog that wants the job later
@@ -60,7 +60,7 @@ def test_a_failure_says_why_and_when_it_comes_back(
     assert news(function)[-1] == "test-job failed: HTTP 429: {}; back in 600 s, received 3 times so far"
 
 
-def test_without_a_queue_to_tell_the_visibility_timeout_decides(function: Function) -> None:  # noqa: F811
+def test_without_a_queue_to_tell_the_visibility_timeout_decides(function: Function) -> None:
     function.catalog.answers.append(Answer(400, b"no such image"))
     function.invoke(record(body("mosaic", "FINISHED")))
     assert news(function)[-1] == (
@@ -68,7 +68,7 @@ def test_without_a_queue_to_tell_the_visibility_timeout_decides(function: Functi
     )
 
 
-def test_jobs_that_an_open_circuit_holds_back_are_one_line(function: Function) -> None:  # noqa: F811
+def test_jobs_that_an_open_circuit_holds_back_are_one_line(function: Function) -> None:
     function.catalog.answers.extend([Answer(503)] * 500)
     function.invoke(*[record(body("mosaic", "FINISHED", f"job-{number}")) for number in range(50)])
     (held_back,) = [line for line in news(function) if "jobs failed: " in line]
@@ -76,7 +76,7 @@ def test_jobs_that_an_open_circuit_holds_back_are_one_line(function: Function) -
 
 
 def test_a_defect_says_where_its_traceback_is(
-    function: Function,  # noqa: F811
+    function: Function,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("handler.publisher.fold", None)
