@@ -36,8 +36,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.hypothesis_seed = str(secrets.randbelow(2**32))
 
 
-# Where handler/ is run as other processes, or by chance: measuring would cost time and tell nothing.
-UNMEASURED = ("tests/deploy", "tests/docs", "tests/local", "tests/tools")
+# Where handler/ is run as other processes, or by chance: measuring would cost time and tell nothing. Nor do the
+# laws, whose thousands of examples run what the unit tests do.
+UNMEASURED = ("tests/deploy", "tests/docs", "tests/local", "tests/properties", "tests/tools")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

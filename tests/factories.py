@@ -101,7 +101,7 @@ def _long_texts() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _long_lists() -> Iterator[tuple[str, dict[str, Any]]]:
     head = '{"jobId":"j","stage":"mosaic","status":"STARTED","x":['
-    for written in ("9e15", "1E4", "1e22", "1e-4", "1.0", "[]", "{}", '""', '{"":9e15}'):
+    for written in ("9e15", "[]", '{"":9e15}'):  # the number that grows most, and what takes the most memory
         count, rest = divmod(MIB - len(head) - len("0]}"), len(written) + 1)
         text = head + (written + ",") * count + "0]" + " " * rest + "}"
         yield text, fields("mosaic", "STARTED", x=[*[json.loads(written)] * count, 0])

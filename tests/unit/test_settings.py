@@ -184,14 +184,19 @@ def test_an_endpoint_that_is_no_url_is_refused_by_its_name(service: str, value: 
     assert f"AWS_ENDPOINT_URL{service} is not an http(s):// URL" in said
 
 
+@pytest.fixture(scope="module")
+def session() -> Session:
+    return Session()  # reads a service's description once
+
+
 @pytest.mark.parametrize("value", ENDPOINTS)
 def test_an_endpoint_that_is_taken_is_one_that_botocore_makes_a_client_of(
-    value: str, monkeypatch: pytest.MonkeyPatch
+    value: str, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", value)
     assert read(AWS_ENDPOINT_URL=value).path_style
     for service in ("s3", "sqs", "secretsmanager"):
-        made = Session().create_client(service, region_name="us-east-1", config=Config())
+        made = session.create_client(service, region_name="us-east-1", config=Config())
         assert made.meta.endpoint_url == value
 
 

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import pytest
+
 from handler.events import Event
 from handler.job_status import JobStatus, fold
-from handler.shortening import MAX_OBJECT_BYTES, MAX_STRING_CHARACTERS, shortened
-from handler.strict_json import encode
-from tests.factories import event
+from handler.shortening import MAX_FIELDS_BYTES, MAX_OBJECT_BYTES, MAX_STRING_CHARACTERS, shortened
+from handler.strict_json import decode_object, encode
+from tests.factories import MIB, event
 
 # Each loses 1,998 bytes when its text is truncated ("…" has three), and then all of the text.
 LONG = "x" * (MAX_STRING_CHARACTERS + 2_000)
@@ -75,3 +77,12 @@ def test_of_the_deciding_entry_what_identifies_it_stays() -> None:
     assert deciding.fields == {"stage": "mosaic", "status": "FINISHED"} | fields
     # AND the deciding one stays whole where it is
     assert shortened(status, MAX_OBJECT_BYTES + 2_500)[1].fields["note"] == LONG
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["9e15", "-9e15", "1E4", "1e22", "1e-4", "1.0", "[]", "{}", '""', '{"":9e15}', r'"\u001f"', r'"\ud800"', '"\x7f"'],
+)  # fmt: skip
+def test_no_value_grows_so_much_when_written_that_the_largest_message_would_not_fit(written: str) -> None:
+    text = '{"x":[' + ",".join([written] * 1_000) + "]}"
+    assert len(encode(decode_object(text))) <= MAX_FIELDS_BYTES / MIB * len(text.encode())
