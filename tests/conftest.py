@@ -20,7 +20,7 @@ from tests import processes
 # Before any test module is imported: no test is to see what the user has configured.
 processes.enter_clean_environment()
 
-pytest_plugins = ["tests.function"]
+pytest_plugins = ["tests.function", "tests.integration.stage"]
 
 REGION = "us-east-1"
 TOKEN = "s3cret-token"  # of the test catalog

@@ -20,19 +20,19 @@ from handler.outcomes import (
 from handler.status_object import to_iso
 from local.stack.http_server import Answer
 from tests.integration.fault_proxy import Fault
+from tests.integration.stage import PAYLOAD, Stage, finished
 from tests.integration.test_catalog import raw_server
-from tests.integration.test_publisher import PAYLOAD, Stage, finished, stage  # noqa: F401 (a fixture)
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_catalog_that_turns_a_request_away_is_asked_again_at_once(stage: Stage, status: int) -> None:  # noqa: F811
+def test_a_catalog_that_turns_a_request_away_is_asked_again_at_once(stage: Stage, status: int) -> None:
     stage.catalog.answers += [Answer(status), Answer(status)]
     assert not stage.publish(finished())
     assert stage.posts == [PAYLOAD] * 3
     assert stage.section()["attempts"] == 1
 
 
-def test_a_lasting_refusal_to_serve_is_asked_three_times_and_said(stage: Stage) -> None:  # noqa: F811
+def test_a_lasting_refusal_to_serve_is_asked_three_times_and_said(stage: Stage) -> None:
     stage.catalog.answers += [Answer(503, b"down")] * 9
     failed = stage.publish(finished())
     assert isinstance(failed["done"], CatalogUnavailable)
@@ -42,14 +42,14 @@ def test_a_lasting_refusal_to_serve_is_asked_three_times_and_said(stage: Stage) 
     assert "claimedBy" not in stage.section()
 
 
-def test_a_short_retry_after_is_waited_for(stage: Stage) -> None:  # noqa: F811
+def test_a_short_retry_after_is_waited_for(stage: Stage) -> None:
     stage.catalog.answers.append(Answer(429, headers={"Retry-After": "1"}))
     begun = time.monotonic()
     assert not stage.publish(finished())
     assert 1 <= time.monotonic() - begun < 5
 
 
-def test_a_long_retry_after_is_left_to_the_next_delivery(stage: Stage) -> None:  # noqa: F811
+def test_a_long_retry_after_is_left_to_the_next_delivery(stage: Stage) -> None:
     stage.catalog.answers.append(Answer(503, headers={"Retry-After": "3600"}))
     begun = time.monotonic()
     failed = stage.publish(finished())["done"]
@@ -60,7 +60,7 @@ def test_a_long_retry_after_is_left_to_the_next_delivery(stage: Stage) -> None: 
 
 
 def test_nothing_is_asked_again_when_the_circuit_has_opened_meanwhile(
-    stage: Stage,  # noqa: F811
+    stage: Stage,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def open_circuit(seconds: float) -> None:
@@ -75,7 +75,7 @@ def test_nothing_is_asked_again_when_the_circuit_has_opened_meanwhile(
 
 @pytest.mark.parametrize("status", [408, 502, 504, 520, 524, 530])
 def test_a_catalog_that_may_be_at_work_is_not_asked_again_before_the_claim_has_ended(
-    stage: Stage,  # noqa: F811
+    stage: Stage,
     status: int,
 ) -> None:
     """Two POSTs at once can lose an entry in the catalog."""
@@ -96,7 +96,7 @@ def test_a_catalog_that_may_be_at_work_is_not_asked_again_before_the_claim_has_e
     assert (stage.section()["state"], stage.section()["attempts"]) == ("NOTIFIED", 2)
 
 
-def test_a_reset_connection_is_one_post(stage: Stage) -> None:  # noqa: F811
+def test_a_reset_connection_is_one_post(stage: Stage) -> None:
     with raw_server(lambda connection: connection.close()) as (url, received):
         stage.catalog.url = url
         failed = stage.publish(finished())["done"]
@@ -106,7 +106,7 @@ def test_a_reset_connection_is_one_post(stage: Stage) -> None:  # noqa: F811
 
 
 def test_three_slow_answers_do_not_keep_the_catalog_from_others(
-    stage: Stage,  # noqa: F811
+    stage: Stage,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Timeout, "POST", 0.3)
@@ -120,7 +120,7 @@ def test_three_slow_answers_do_not_keep_the_catalog_from_others(
 
 
 def test_a_catalog_that_never_answers_opens_the_circuit(
-    stage: Stage,  # noqa: F811
+    stage: Stage,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Timeout, "POST", 0.1)
@@ -132,7 +132,7 @@ def test_a_catalog_that_never_answers_opens_the_circuit(
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://" + "a" * 64 + ".org", "https://127.0.0.1:9"])
-def test_no_claim_is_left_behind_by_an_error_before_anything_was_sent(stage: Stage, url: str) -> None:  # noqa: F811
+def test_no_claim_is_left_behind_by_an_error_before_anything_was_sent(stage: Stage, url: str) -> None:
     stage.catalog.url = url
     assert isinstance(stage.publish(finished())["done"], CatalogUnavailable)
     assert stage.section()["state"] == "FAILED"
@@ -141,13 +141,13 @@ def test_no_claim_is_left_behind_by_an_error_before_anything_was_sent(stage: Sta
     assert Outcome.CATALOG_FAILED in stage.report.outcomes
 
 
-def test_the_catalog_is_asked_with_the_least_time_that_its_reserve_names(stage: Stage) -> None:  # noqa: F811
+def test_the_catalog_is_asked_with_the_least_time_that_its_reserve_names(stage: Stage) -> None:
     assert not stage.publish(finished(), seconds=Reserve.NOTIFY + 0.001)
     assert stage.section()["state"] == "NOTIFIED"
 
 
 def test_a_name_that_is_not_found_for_a_moment_costs_no_delivery(
-    stage: Stage,  # noqa: F811
+    stage: Stage,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A name that is not found for a moment is looked up again in the same invocation."""
@@ -165,7 +165,7 @@ def test_a_name_that_is_not_found_for_a_moment_costs_no_delivery(
     assert len(stage.posts) == 1
 
 
-def test_a_retry_after_that_would_eat_the_time_to_record_is_left_to_the_next_delivery(stage: Stage) -> None:  # noqa: F811
+def test_a_retry_after_that_would_eat_the_time_to_record_is_left_to_the_next_delivery(stage: Stage) -> None:
     stage.catalog.answers += [Answer(503, headers={"Retry-After": "4"})] * 2
     begun = time.monotonic()
     assert stage.publish(finished(), seconds=Reserve.NOTIFY + 0.5)
@@ -177,7 +177,7 @@ def test_a_retry_after_that_would_eat_the_time_to_record_is_left_to_the_next_del
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_one_job_that_is_turned_away_does_not_keep_the_catalog_from_others(
-    stage: Stage,  # noqa: F811
+    stage: Stage,
     status: int,
 ) -> None:
     stage.catalog.answers += [Answer(status)] * 3
@@ -187,7 +187,7 @@ def test_one_job_that_is_turned_away_does_not_keep_the_catalog_from_others(
 
 
 def test_a_defect_while_the_catalog_is_asked_leaves_no_claim_behind(
-    stage: Stage,  # noqa: F811
+    stage: Stage,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def break_it(*args: object) -> None:
@@ -199,7 +199,7 @@ def test_a_defect_while_the_catalog_is_asked_leaves_no_claim_behind(
     assert "claimedBy" not in stage.section()
 
 
-def test_a_message_whose_record_failed_stays_away_until_its_claim_has_ended(stage: Stage) -> None:  # noqa: F811
+def test_a_message_whose_record_failed_stays_away_until_its_claim_has_ended(stage: Stage) -> None:
     stage.catalog.answers.append(
         Answer(
             200,
@@ -214,7 +214,7 @@ def test_a_message_whose_record_failed_stays_away_until_its_claim_has_ended(stag
 
 
 def test_a_thread_that_waited_past_the_deadline_folds_nothing(
-    stage: Stage,  # noqa: F811
+    stage: Stage,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Megabytes would be folded on in the next invocation, and keep its own jobs waiting."""
