@@ -60,7 +60,7 @@ class Queue:
         """
         entries = list(timeouts.items())
         chunks = [entries[start : start + BATCH_ENTRIES] for start in range(0, len(entries), BATCH_ENTRIES)]
-        pool = ThreadPoolExecutor(CONCURRENT_CALLS, thread_name_prefix="visibility")
+        pool = ThreadPoolExecutor(CONCURRENT_CALLS)
         calls: dict[Future[dict[str, str]], list[tuple[str, int]]] = {}
         try:
             sqs = self.make_client()  # before there are threads: a session is not for several
@@ -69,7 +69,7 @@ class Queue:
         except Exception as error:  # no client, no thread: the report of what is done must not be lost
             self.logger.error("Visibility not changed", calls=len(chunks) - len(calls), exc_info=error)
         done, late = wait(calls, max(0.0, deadline.remaining()))
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(wait=False)  # a call that has not begun yet finds that no time is left
         reasons: Counter[str] = Counter({"no time was left": len(late)})
         changed = set()
         for call in done:

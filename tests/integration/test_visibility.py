@@ -11,7 +11,7 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from handler.deadline import Deadline, Reserve
-from handler.queue import Queue
+from handler.queue import BATCH_ENTRIES, CONCURRENT_CALLS, Queue
 from local.stack.catalog_server import CatalogServer
 from local.stack.event_source_mapping import EventSourceMapping
 from local.stack.http_server import Answer
@@ -91,12 +91,26 @@ def test_a_failing_call_is_logged_and_the_queues_own_timeout_holds(
     assert queue.receive() == []
 
 
-def test_a_queue_that_hangs_does_not_hold_the_answer_up(aws: Aws, queue: Sqs, proxy: FaultProxy) -> None:
+def test_a_queue_that_hangs_does_not_hold_the_answer_up(
+    aws: Aws, queue: Sqs, proxy: FaultProxy, capsys: pytest.CaptureFixture[str]
+) -> None:
     made = make_queue(aws.client("sqs", proxy.url), queue)
-    proxy.faults.append(Fault("POST", before=lambda: time.sleep(10)))
+    late = threading.Event()
+    proxy.faults.extend([Fault("POST", before=lambda: late.wait(20))] * 20)
+    # WHEN more messages have failed than there are calls at once
+    receipts = [f"r{number}" for number in range(BATCH_ENTRIES * (CONCURRENT_CALLS + 2))]
     begun = time.monotonic()
-    assert made.change_visibility({"receipt": 0}, in_seconds(0.3)) == set()
-    assert time.monotonic() - begun < 5
+    try:
+        assert made.change_visibility(dict.fromkeys(receipts, 0), in_seconds(Reserve.AWS_CALL + 0.5)) == set()
+        # THEN the answer is in time, and says what became of them
+        assert time.monotonic() - begun < 10
+        (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert line["message"] == "Visibility not changed"
+        assert (line["reason"], line["calls"]) == ("no time was left", CONCURRENT_CALLS + 2)
+    finally:
+        late.set()
+    # AND what had not begun by then never does
+    assert len(proxy.requests) == CONCURRENT_CALLS
 
 
 def test_no_call_is_begun_that_could_outlast_the_invocation(
@@ -106,14 +120,14 @@ def test_no_call_is_begun_that_could_outlast_the_invocation(
     made.change_visibility({f"r{number}": 0 for number in range(25)}, in_seconds(Reserve.AWS_CALL - 0.1))
     (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert (line["level"], line["message"], line["calls"]) == ("WARNING", "Visibility not changed", 3)
-    assert "no time left" in line["reason"]
+    assert line["reason"] == "no time left to change the visibility"
     assert not proxy.requests
 
 
 def test_a_defect_in_a_call_is_logged_and_not_raised(queue: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
     make_queue(None, queue).change_visibility({"receipt": 0}, in_seconds(5))
     line = json.loads(capsys.readouterr().out)
-    assert (line["level"], line["message"]) == ("ERROR", "Visibility not changed")
+    assert (line["level"], line["message"], line["calls"]) == ("ERROR", "Visibility not changed", 1)
     assert "AttributeError" in line["exception"]
 
 
@@ -132,17 +146,25 @@ def test_without_a_client_nothing_is_put_off_and_the_report_is_kept(
     assert "Invalid endpoint" in line["exception"]
 
 
-def test_without_a_thread_nothing_is_put_off_and_the_report_is_kept(
-    queue: Sqs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("threads", [0, 1])
+def test_without_threads_the_report_is_kept_and_the_calls_that_none_was_there_for_are_counted(
+    queue: Sqs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
+    start = threading.Thread.start
+    started: list[threading.Thread] = []
+
     def refuse(self: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+        if self.name.startswith("ThreadPoolExecutor"):  # the server's own threads go on
+            if len(started) == threads:
+                raise RuntimeError("can't start new thread")
+            started.append(self)
+        start(self)
 
     made = make_queue(queue.sqs, queue)
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    assert made.change_visibility({"receipt": 0}, in_seconds(5)) == set()
-    line = json.loads(capsys.readouterr().out)
-    assert (line["level"], line["message"], line["calls"]) == ("ERROR", "Visibility not changed", 1)
+    assert made.change_visibility({f"r{number}": 0 for number in range(25)}, in_seconds(5)) == set()
+    line = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert (line["level"], line["message"], line["calls"]) == ("ERROR", "Visibility not changed", 3 - threads)
     assert "can't start new thread" in line["exception"]
 
 

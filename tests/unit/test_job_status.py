@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from handler import job_status
 from handler.job_status import JobStatus, fold, is_repeat, new_events
 from handler.status_object import read, to_iso, to_json
 from tests.factories import IMAGES, NOON, TARGET, event, headline, step_event, stored
@@ -244,3 +245,48 @@ def test_a_mosaic_finished_repeats_one_of_the_same_target_and_images_alone() -> 
     one = event("mosaic", "FINISHED", 1, "one")
     assert is_repeat(one, event("mosaic", "FINISHED", 2, "again"))
     assert not is_repeat(one, event("mosaic", "FINISHED", 2, "other", target="s3://oam-tiles/other"))
+
+
+def test_what_arrives_after_newer_ones_takes_its_place_before_them() -> None:
+    status = fold(JobStatus(), [event("chunk", "FAILED", 10, "b")])
+    assert known(fold(status, [event("chunk", "STARTED", 5, "a")])) == ["a", "b"]
+
+
+def test_a_message_that_is_known_is_not_taken_again_with_other_fields() -> None:
+    """An entry may have been shortened, and would grow again with each delivery."""
+    status = fold(JobStatus(), [event("chunk", "FAILED", 0, "a", error="short")])
+    assert fold(status, [event("chunk", "FAILED", 0, "a", error="long and whole")]) == status
+
+
+def test_a_success_that_can_not_be_compared_stays_one_when_the_job_starts_again() -> None:
+    status = read(b'{"stage": "COMPLETE", "status": "SUCCESS"}', NOON)
+    again = [event("chunk", "STARTED", at) for at in (1, 2)]
+    assert headline(json.loads(to_json("j", fold(status, again)))) == ("COMPLETE", "SUCCESS", 2)
+
+
+@pytest.fixture
+def room_for_four(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_status, "MAX_HISTORY", 4)
+
+
+@pytest.mark.usefixtures("room_for_four")
+def test_different_successes_stay_before_all_others_but_the_newest_entry() -> None:
+    said = [event("mosaic", "FINISHED", at, f"f{at}", images=[str(at)]) for at in range(3)]
+    failed = [event("chunk", "FAILED", at, f"c{at}") for at in range(3, 6)]
+    status = fold(JobStatus(), [*said, *failed[:2]])
+    assert known(status) == ["f0", "f1", "f2", "c4"]
+    # AND with one more there are no more entries
+    assert known(fold(status, failed[2:])) == ["f0", "f1", "f2", "c5"]
+
+
+@pytest.mark.usefixtures("room_for_four")
+def test_what_is_newer_than_all_that_was_dropped_counts() -> None:
+    status = fold(JobStatus(), [event("chunk", "FAILED", at, f"m{at}") for at in (10, 20, 30, 40, 50)])
+    assert known(status) == ["m20", "m30", "m40", "m50"]
+    assert known(fold(status, [event("chunk", "FAILED", 25, "m25")])) == ["m25", "m30", "m40", "m50"]
+    # AND what is older than one that is left, does not
+    assert fold(status, [event("chunk", "FAILED", 15, "m15")]) == status
+
+
+def known(status: JobStatus) -> list[str]:
+    return [event.message_id for event in status.history]

@@ -37,8 +37,11 @@ def test_an_object_that_is_one_byte_too_large_loses_the_end_of_the_oldest_text_a
     assert texts(shortened(status, MAX_OBJECT_BYTES - 1)) == [LONG, LONG, None]
 
 
-def test_a_text_of_the_greatest_length_stays_whole_and_one_above_it_loses_no_more_than_needed() -> None:
-    whole = "x" * MAX_STRING_CHARACTERS
+@pytest.mark.parametrize("character", ["x", "\U0001f6f0"])  # of one byte, and of four: more than "…" has
+def test_a_text_of_the_greatest_length_stays_whole_and_one_above_it_loses_no_more_than_needed(
+    character: str,
+) -> None:
+    whole = character * MAX_STRING_CHARACTERS
     # One that is longer by three gets shorter by one byte.
     status = after(failed("a", 1, whole), failed("b", 2, whole + "yyy"))
     assert texts(shortened(status, MAX_OBJECT_BYTES)) == [whole, whole[:-1] + "…", None]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from handler import job_status, shortening, status_object
 from handler.events import Event, Step
 from handler.job_status import JobStatus, Progress, deciding_event, fold
 from handler.messages import parse
@@ -428,3 +429,65 @@ def test_the_tilejson_names_the_cdn_where_there_is_one() -> None:
         to_json("j", fold(JobStatus(), [event("mosaic", "FINISHED")]), "https://cdn.example.org")
     )
     assert written["tileJson"]["tiles"] == ["https://cdn.example.org/test-job/{z}/{x}/{y}.png"]
+
+
+SMALL = 24_000  # bytes
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the largest object a small one, with room for four entries."""
+    monkeypatch.setattr(job_status, "MAX_HISTORY", 4)
+    monkeypatch.setattr(shortening, "MAX_OBJECT_BYTES", SMALL)
+    monkeypatch.setattr(status_object, "MAX_OBJECT_BYTES", SMALL)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("later", [1, 6], ids=["among the newest", "older than what was dropped"])
+def test_what_decides_is_read_back_whole_where_its_entry_had_to_be_shortened(later: int) -> None:
+    first = event("mosaic", "FINISHED", 0, "first", images=["1"])
+    decides = event("mosaic", "FINISHED", 1, "decides", log="l" * 11_700)
+    failures = [event("chunk", "FAILED", 2 + number, error="") for number in range(later)]
+    status = fold(JobStatus(), [first, decides, *failures])
+    body = to_json("j", status, "https://tiles.example.org")
+    # GIVEN an object whose entry says less than its top
+    found = json.loads(body)
+    assert [len(entry.get("log", "")) for entry in found["history"] if entry["messageId"] == "decides"] == [0]
+    assert len(found["log"]) == 11_700
+    assert found["tileJson"]["tiles"][0].startswith("https://tiles.example.org/")
+    # THEN it is read back whole, and it alone
+    again = read(body, 0)
+    assert deciding_event(again) == decides
+    assert [(one.message_id, "log" in one.fields) for one in again.history] == [
+        (one.message_id, one is decides) for one in status.history
+    ]
+
+
+@pytest.mark.usefixtures("small")
+def test_an_object_is_shortened_as_soon_as_it_reaches_the_limit() -> None:
+    def written(length: int) -> bytes:
+        return to_json("j", fold(JobStatus(), [
+            event("chunk", "FAILED", 0, "a", error="e" * length), event("chunk", "FINISHED", 1, "b"),
+        ]))  # fmt: skip
+
+    room = SMALL - len(written(0))
+    assert len(written(room - 1)) == SMALL - 1
+    assert len(written(room)) < 2_000
+
+
+@pytest.mark.usefixtures("small")
+def test_what_an_editor_added_to_the_top_of_an_object_with_whole_entries_is_ignored() -> None:
+    others = event("chunk", "FAILED", 0, error="e" * 6_800)
+    found = stored(others, event("mosaic", "STARTED", 1))
+    body = json.dumps(found | {"note": "by hand"}).encode()
+    assert SMALL // 4 < len(body) < SMALL // 3
+    assert deciding_event(read(body, 0)).fields == {"stage": "mosaic", "status": "STARTED"}
+
+
+def test_an_object_that_is_nested_deeper_than_its_messages_may_be_is_refused() -> None:
+    def nested(depth: int) -> bytes:
+        return b'{"stage":"chunk","status":"STARTED","x":' + b"[" * depth + b"]" * depth + b"}"
+
+    assert read(nested(2 * MAX_DEPTH - 1), 0)
+    with pytest.raises(UnreadableStatus, match="nested too deep"):
+        read(nested(2 * MAX_DEPTH), 0)

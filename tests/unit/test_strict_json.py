@@ -111,3 +111,10 @@ def test_a_quoted_value_is_short_ascii_on_one_line(value: object) -> None:
     assert said.isascii()
     assert said.isprintable()
     assert 0 < len(said) <= 80
+
+
+def test_a_whole_number_has_at_most_308_digits() -> None:
+    """All of those are doubles, and of 309 only some are."""
+    assert decode_object('{"n": ' + "9" * 308 + "}") == {"n": 10**308 - 1}
+    with pytest.raises(ValueError, match="too large for a double"):
+        decode_object('{"n": ' + "1" * 309 + "}")
