@@ -218,6 +218,7 @@ def test_who_finds_anothers_claim_fails_its_message_and_posts_nothing(stage: Sta
     # THEN the other one posted nothing, and its message comes back
     assert not first
     assert isinstance(others[0]["done"], CatalogClaimed)
+    assert str(others[0]["done"]) == "another invocation is notifying the catalog of this job"
     assert len(stage.posts) == 1
     # AND finds nothing left to do then
     assert not stage.publish(finished())
@@ -383,6 +384,7 @@ def test_a_notification_is_not_begun_without_the_time_for_it_but_the_status_is_w
     failed = stage.publish(finished(), seconds=Reserve.NOTIFY - 0.1)
     # THEN people see their tiles, and the message that comes back need not wait for a claim to expire
     assert isinstance(failed["done"], OutOfTime)
+    assert str(failed["done"]) == "no time left to notify the catalog"
     assert stage.status()["status"] == "SUCCESS"
     assert (stage.section()["state"], stage.section()["attempts"]) == ("PENDING", 0)
     assert "claimedUntil" not in stage.section()
@@ -517,12 +519,18 @@ def fail_until_the_circuit_opens(stage: Stage) -> None:
     stage.proxy.requests.clear()
 
 
-def test_while_the_catalog_is_down_it_is_not_asked_and_the_status_is_written(stage: Stage) -> None:
+def test_while_the_catalog_is_down_it_is_not_asked_and_the_status_is_written(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
     fail_until_the_circuit_opens(stage)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (down,) = [line for line in lines if line["message"] == "Catalog is down, and not asked for a while"]
+    assert (down["level"], down["reason"]) == ("WARNING", "HTTP 503: {}")
     # WHEN a job finishes
     failed = stage.publish(finished())
     # THEN its users see their tiles, its message comes back, nothing was claimed and nobody asked
     assert isinstance(failed["done"], CircuitOpen)
+    assert str(failed["done"]) == "the catalog was down a moment ago"
     assert stage.status()["status"] == "SUCCESS"
     assert (stage.section()["state"], stage.section()["attempts"]) == ("PENDING", 0)
     assert "claimedBy" not in stage.section()
