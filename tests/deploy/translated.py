@@ -1,5 +1,6 @@
 """template.yaml as CloudFormation gets it: translated by SAM's own translator, with parameters' values."""
 
+import functools
 import itertools
 import json
 import os
@@ -50,17 +51,18 @@ class NoPolicies:
         return {}
 
 
-def with_defaults(parameters: dict[str, str]) -> dict[str, Any]:
-    """Copy the template, these values its parameters' defaults."""
-    template: dict[str, Any] = json.loads(json.dumps(TEMPLATE))
-    for name, value in parameters.items():
-        template["Parameters"][name]["Default"] = value
-    return template
+def with_defaults(template: dict[str, Any], parameters: dict[str, str]) -> dict[str, Any]:
+    """Give a template with these values its parameters' defaults."""
+    known = template["Parameters"]
+    return {
+        **template,
+        "Parameters": known | {name: known[name] | {"Default": value} for name, value in parameters.items()},
+    }
 
 
 def translate(parameters: dict[str, str]) -> dict[str, Any]:
     """Translate the template, these values its parameters' defaults, and its code in a bucket."""
-    template = with_defaults(parameters)
+    template = json.loads(json.dumps(with_defaults(TEMPLATE, parameters)))
     template["Resources"]["StatusPublisher"]["Properties"]["CodeUri"] = "s3://artifacts/publisher.zip"
     with patch.dict(os.environ, AWS_DEFAULT_REGION="us-east-1"):
         translated: dict[str, Any] = transform(template, {}, NoPolicies())
@@ -148,16 +150,22 @@ class Template:
         return found
 
 
+@functools.cache
+def translation() -> str:
+    """Translate the template once for all parameters: it is the same with all (test_template.py shows it)."""
+    return json.dumps(translate({}))
+
+
 class Stack(Template):
-    """The template as SAM translates it with these parameters, worked out."""
+    """The template as SAM translates it, worked out with these parameters."""
 
     def __init__(self, **parameters: str) -> None:
-        super().__init__(translate(parameters))
+        super().__init__(with_defaults(json.loads(translation()), parameters))
 
 
 def conditions(parameters: dict[str, str]) -> dict[str, bool]:
     """Tell which of the template's conditions hold with these parameters."""
-    template = Template({**with_defaults(parameters), "Resources": {}})
+    template = Template({**with_defaults(TEMPLATE, parameters), "Resources": {}})
     return {name: template.holds(name) for name in TEMPLATE["Conditions"]}
 
 
