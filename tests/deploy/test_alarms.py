@@ -1,5 +1,6 @@
 """The alarms: whether an outage rings, whether what passes by itself does not, and what guards a deployment."""
 
+import itertools
 import random
 from collections.abc import Iterable
 from typing import Any
@@ -37,14 +38,19 @@ def rings(failures: Iterable[float], alarm: dict[str, Any], until: int) -> list[
     assert alarm["Statistic"] == "Sum"
     assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
     assert alarm["TreatMissingData"] == "notBreaching"
-    period, periods = alarm["Period"] // 60, alarm["EvaluationPeriods"]
-    found = []
-    for now in range(1, until // 60 + 1):
-        ends = [now - period * back for back in range(periods)]
-        sums = [sum(minutes[max(0, end - period) : max(0, end)]) for end in ends]
-        if sum(1 for one in sums if one > alarm["Threshold"]) >= alarm.get("DatapointsToAlarm", periods):
-            found.append(now * 60)
-    return found
+    period, periods, threshold = alarm["Period"] // 60, alarm["EvaluationPeriods"], alarm["Threshold"]
+    needed = alarm.get("DatapointsToAlarm", periods)
+    # The failures until the end of each minute; none before the first.
+    before = [0] * (period * periods + 1)
+    total = [*before, *itertools.accumulate(minutes)]
+    # Whether the period that ends with each minute has too many.
+    over = [late - early > threshold for early, late in zip(total, total[period:], strict=False)]
+    first = len(before) - period  # of `over`: the period that ends with minute 1
+    return [
+        now * 60
+        for now in range(1, until // 60 + 1)
+        if sum(over[first + now - 1 - period * back] for back in range(periods)) >= needed
+    ]
 
 
 def deliveries(dice: random.Random, takes: tuple[float, float], until: float) -> list[float]:
