@@ -44,13 +44,18 @@ def statements(stack: Stack) -> dict[str, dict[str, Any]]:
 # As a whole
 
 
-@pytest.mark.parametrize("environment", ["default", "staging", "production"])
-def test_sam_finds_nothing_to_complain_of(environment: str) -> None:
+def test_sam_finds_nothing_to_complain_of_whatever_the_environment() -> None:
+    # GIVEN that all environments have the same validated, and linted: so one stands for all
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    for name in ("default", "staging", "production"):
+        assert config[name]["validate"] == {"parameters": {"lint": True}}, name
+    # WHEN
     done = processes.run(
-        [BIN / "sam", "validate", "--config-env", environment],
+        [BIN / "sam", "validate", "--config-env", "production"],
         cwd=ROOT,
         env=processes.environment(AWS_DEFAULT_REGION="us-east-1"),
     )
+    # THEN
     assert done.returncode == 0, done.stdout + done.stderr
     assert "valid SAM Template" in done.stdout
 

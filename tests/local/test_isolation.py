@@ -30,7 +30,7 @@ STARTERS = {
         "pytest",
         "tests/docs/test_pages.py",
         "tests/docs/test_readme.py::test_no_file_names_a_package_index",
-        "tests/deploy/test_template.py::test_sam_finds_nothing_to_complain_of[default]",
+        "tests/deploy/test_template.py::test_sam_finds_nothing_to_complain_of_whatever_the_environment",
     ],
     "tools": [
         "-m",
