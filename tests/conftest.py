@@ -1,5 +1,6 @@
 """The servers that the tests talk to, over HTTP on loopback; and how the suite runs and says what failed."""
 
+import functools
 import os
 import secrets
 import time
@@ -90,7 +91,7 @@ class Aws:
             ),
         )
 
-    @property
+    @functools.cached_property
     def s3(self) -> Any:
         return self.client("s3")
 
