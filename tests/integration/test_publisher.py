@@ -296,18 +296,32 @@ def test_a_record_whose_answer_was_lost_is_a_success(stage: Stage) -> None:
     assert stage.section()["state"] == "NOTIFIED"
 
 
-def test_the_apis_overwrite_during_the_post_is_mended(stage: Stage) -> None:
+def overwrite(stage: Stage) -> None:
+    """Write the API's PENDING over the object, with no condition."""
+    stage.aws.put("status/test-job-status.json", b'{"jobId":"test-job","status":"PENDING","stage":"PENDING"}')
+
+
+@pytest.mark.parametrize(("answer", "state"), [(200, "NOTIFIED"), (400, "FAILED")])
+def test_the_apis_overwrite_during_the_post_is_mended(stage: Stage, answer: int, state: str) -> None:
     # GIVEN the API's unconditional PENDING in the middle of the POST
-    pending = b'{"jobId":"test-job","status":"PENDING","stage":"PENDING"}'
-    stage.catalog.answers.append(
-        Answer(200, before=lambda: stage.aws.put("status/test-job-status.json", pending))
-    )
+    stage.catalog.answers.append(Answer(answer, before=lambda: overwrite(stage)))
     # WHEN
-    assert not stage.publish(finished())
+    assert bool(stage.publish(finished())) == (state == "FAILED")
     # THEN
     assert stage.status()["status"] == "SUCCESS"
-    assert stage.section()["state"] == "NOTIFIED"
-    assert stage.section()["uri"] == URI
+    assert (stage.section()["state"], stage.section()["uri"]) == (state, URI)
+
+
+def test_an_answer_does_not_undo_what_another_did_after_the_apis_overwrite_had_removed_the_claim(
+    stage: Stage,
+) -> None:
+    def take_over() -> None:
+        overwrite(stage)
+        assert not stage.publish(finished())
+
+    stage.catalog.answers.append(Answer(500, before=take_over))
+    assert isinstance(stage.publish(finished())["done"], CatalogError)
+    assert (stage.section()["state"], stage.section()["attempts"]) == ("NOTIFIED", 1)
 
 
 def test_a_message_that_arrives_during_the_post_is_not_lost(stage: Stage) -> None:
@@ -589,14 +603,17 @@ def test_a_catalog_that_refuses_is_not_taken_for_one_that_is_down(stage: Stage) 
     assert len(stage.posts) == 10
 
 
+@pytest.mark.parametrize("overwritten", [False, True])
 def test_a_claim_whose_time_ran_out_before_the_catalog_was_asked_is_no_failure_of_the_catalogs(
-    stage: Stage,
+    stage: Stage, overwritten: bool
 ) -> None:
     # GIVEN a claim that takes nearly all the time there is
     def delay() -> None:
         stage.now += 27_000
 
     stage.proxy.faults.append(Fault("PUT", before=delay))
+    if overwritten:  # by the API, before the claim is given back
+        stage.proxy.faults.append(Fault("PUT", before=lambda: overwrite(stage)))
     # WHEN
     failed = stage.publish(finished())
     # THEN nobody was asked, nothing says so, and the next delivery need not wait
