@@ -1,6 +1,6 @@
-"""Runs a command of `oam-status` in a process that is forked from one which has loaded it.
+"""Runs a program of this project in a process that is forked from one which has loaded it.
 
-A new interpreter takes half a second of CPU to load boto3 and the commands, and the tests run some hundred of
+A new interpreter takes a second of CPU to load boto3 and the commands, and the tests run some hundred of
 them. All else is as in a new one: environment, folder, arguments, streams, exit code.
 """
 
@@ -10,16 +10,36 @@ import runpy
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from subprocess import CompletedProcess, TimeoutExpired
 
-_MODULE = "local.cli"
-
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload([f"{_MODULE}.main"])
+_context.set_forkserver_preload(["tests.preloaded"])
+
+Streams = tuple[str | Path, str | Path, str | Path]
 
 
-def run_command(
+def start_module(
+    module: str, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], streams: Streams
+) -> BaseProcess:
+    """Start what `python -m` would.
+
+    Args:
+        module: the program's.
+        arguments: after the program's name.
+        cwd: the folder.
+        env: the whole environment.
+        streams: the paths of stdin, stdout and stderr: of files, a terminal, or another process's in /proc.
+    """
+    what = (module, list(arguments), str(cwd), dict(env), tuple(map(str, streams)))
+    process = _context.Process(target=_run, args=what)
+    process.start()
+    return process
+
+
+def run_module(
+    module: str,
     arguments: Sequence[str],
     *,
     cwd: Path,
@@ -27,9 +47,10 @@ def run_command(
     one_stream: bool = False,
     timeout: float = 100,
 ) -> "CompletedProcess[str]":
-    """Run a command to its end, with no terminal.
+    """Run a program to its end, with no terminal.
 
     Args:
+        module: the program's.
         arguments: after the program's name.
         cwd: the folder.
         env: the whole environment.
@@ -41,10 +62,9 @@ def run_command(
     """
     with tempfile.TemporaryDirectory(prefix="oam-tests-") as folder:
         out, err = Path(folder, "out"), Path(folder, "out" if one_stream else "err")
-        process = _context.Process(
-            target=_run, args=(list(arguments), str(cwd), dict(env), str(out), str(err))
-        )
-        process.start()
+        for path in (out, err):
+            path.touch()
+        process = start_module(module, arguments, cwd=cwd, env=env, streams=(os.devnull, out, err))
         process.join(timeout)
         if process.exitcode is None:
             process.kill()
@@ -54,14 +74,16 @@ def run_command(
         return CompletedProcess(arguments, process.exitcode, out.read_text(), printed)
 
 
-def _run(arguments: list[str], cwd: str, env: dict[str, str], out: str, err: str) -> None:
-    """Become the command: multiprocessing ends the process with the exit code of its SystemExit."""
+def _run(module: str, arguments: list[str], cwd: str, env: dict[str, str], streams: Streams) -> None:
+    """Become the program: multiprocessing ends the process with the exit code of its SystemExit."""
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
-    for number, path in ((1, out), (2, err)):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115 (it lives as long as the process)
+    for number, path in enumerate(streams):
+        flags = os.O_WRONLY | os.O_APPEND if number else os.O_RDONLY
+        os.dup2(os.open(path, flags | os.O_NOCTTY), number)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 (it lives as long as the process)
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
     sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False, buffering=1)  # noqa: SIM115
-    sys.argv = [_MODULE, *arguments]
-    runpy.run_module(_MODULE, run_name="__main__", alter_sys=True)
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -5,10 +5,11 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from tests.forks import run_command
+from tests.forks import Streams, run_module, start_module
 
 ROOT = Path(__file__).parents[1]
 
@@ -108,8 +109,36 @@ def run_oam_status(
         env: the whole environment in place of the clean one.
         one_stream: whether stderr goes where stdout goes.
     """
-    folder = _folder(["oam-status", *arguments], cwd)
-    return run_command(arguments, cwd=folder, env=_variables(env), one_stream=one_stream)
+    return run_loaded("local.cli", arguments, cwd=cwd, env=env, one_stream=one_stream)
+
+
+def run_loaded(
+    module: str,
+    arguments: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    one_stream: bool = False,
+    timeout: float = 100,
+) -> "subprocess.CompletedProcess[str]":
+    """Run a program of local/ likewise; `module` is what `python -m` would be told, `timeout` is in seconds."""
+    folder = _folder([module, *arguments], cwd)
+    return run_module(
+        module, arguments, cwd=folder, env=_variables(env), one_stream=one_stream, timeout=timeout
+    )
+
+
+def start_loaded(
+    module: str,
+    arguments: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    streams: Streams,
+) -> BaseProcess:
+    """Start it likewise; `streams` are the paths of its stdin, stdout and stderr."""
+    folder = _folder([module, *arguments], cwd)
+    return start_module(module, arguments, cwd=folder, env=_variables(env), streams=streams)
 
 
 def start(

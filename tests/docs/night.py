@@ -21,7 +21,7 @@ from local.stack.embedded import ACCOUNT, BUCKET, PREFIX, Stack
 from local.stack.event_source_mapping import EventSourceMapping, Record
 from tests.docs.aws import AwsCli
 from tests.docs.deployed import STACK, TOKEN, Deployed
-from tests.docs.shell import Shell
+from tests.docs.shell import OamStatus, Shell
 from tests.factories import body
 
 
@@ -54,7 +54,9 @@ class Night:
         }
         self.deployed = Deployed(stack.url, stack.queue_url, stack.dead_letter_queue_url, BUCKET, variables)
         self.aws_cli = AwsCli(self.deployed.client)
-        self.shell = Shell(folder, self.aws(), self.variables(), self.aws_cli.program)
+        self.oam_status = OamStatus()
+        programs = {"aws": self.aws_cli.program, "oam-status": self.oam_status.program}
+        self.shell = Shell(folder, self.aws(), self.variables(), programs)
         self._log = io.StringIO()
         self.error: str | None = None
         self._records: list[Record] = []
@@ -64,6 +66,7 @@ class Night:
         """Remove what moto would keep."""
         self.catalog.__exit__(None, None, None)
         self.aws_cli.__exit__()
+        self.oam_status.__exit__()
         self.deployed.remove()
         for url in (self.stack.queue_url, self.stack.dead_letter_queue_url):
             self.stack.sqs.delete_queue(QueueUrl=url)

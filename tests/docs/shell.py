@@ -1,11 +1,14 @@
 """An operator's shell: the page's commands, as they stand, at a terminal where a person answers."""
 
+import json
 import os
 import pty
 import re
 import shlex
+import socketserver
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +18,41 @@ from tests.docs.pages import ROOT
 
 _CODE = re.compile(r"\n--- (\d+)\n")
 
+# The program `oam-status`: it has its command run by the server, with its own streams, folder and environment.
+PROGRAM = """#!{python} -IS
+import json, os, socket, sys
+with socket.create_connection(("127.0.0.1", {port})) as connection, connection.makefile("rw") as stream:
+    print(json.dumps([os.getpid(), os.getcwd(), dict(os.environ), sys.argv[1:]]), file=stream, flush=True)
+    sys.exit(json.load(stream))
+"""
+
+
+class OamStatus(socketserver.TCPServer):
+    """Runs commands for the program, each forked from one that is loaded; a context manager that serves."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Request)
+        self.program = PROGRAM.format(python=sys.executable, port=self.server_address[1])
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class _Request(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        pid, folder, environment, arguments = json.loads(self.rfile.readline())
+        process = processes.start_loaded(
+            "local.cli",
+            arguments,
+            cwd=Path(folder),
+            env=environment,
+            streams=(f"/proc/{pid}/fd/0", f"/proc/{pid}/fd/1", f"/proc/{pid}/fd/2"),
+        )
+        process.join()
+        self.wfile.write(json.dumps(process.exitcode).encode())
+
 
 class Shell:
     """Runs commands of the page.
@@ -23,16 +61,20 @@ class Shell:
         folder: where; an empty one.
         environment: what leads AWS's SDK to the stack.
         variables: the shell's variables that "Before you begin" sets.
-        aws_program: the source of the program `aws`.
+        programs: the sources of `aws` and `oam-status`, by their names.
     """
 
     def __init__(
-        self, folder: Path, environment: Mapping[str, str], variables: Mapping[str, str], aws_program: str
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        variables: Mapping[str, str],
+        programs: Mapping[str, str],
     ) -> None:
         self._folder = folder
         self._environment = environment
         self._variables = variables
-        self._aws_program = aws_program
+        self._programs = programs
 
     def follow(
         self,
@@ -94,13 +136,9 @@ class Shell:
         folder = self._folder / "bin"
         if not folder.exists():
             folder.mkdir()
-            oam_status = [sys.executable, "-m", "local.cli"]
             make = ["/usr/bin/env", f"PATH={os.environ['PATH']}", "make", "-n", "-C", str(ROOT)]
-            for name, program in {
-                "aws": self._aws_program,
-                "make": f'#!/bin/sh\nexec {shlex.join(make)} "$@"\n',
-                "oam-status": f'#!/bin/sh\nexec {shlex.join(oam_status)} "$@"\n',
-            }.items():
+            programs = {**self._programs, "make": f'#!/bin/sh\nexec {shlex.join(make)} "$@"\n'}
+            for name, program in programs.items():
                 (folder / name).write_text(program)
                 (folder / name).chmod(0o755)
         return folder

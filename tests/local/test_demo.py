@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import sys
+from multiprocessing.connection import wait
 from pathlib import Path
 
 from tests import processes
@@ -19,7 +20,7 @@ from local.demo.run import main
 from local.demo.scenario import SCENARIO, Expected
 from tests import processes
 wrong = replace(SCENARIO.jobs[2], expected=Expected("chunk", "FAILED", error="another error"))
-sys.exit(main(replace(SCENARIO, jobs=(wrong, *SCENARIO.jobs[3:]), poison=SCENARIO.poison[:1])))
+sys.exit(main(replace(SCENARIO, jobs=(wrong, SCENARIO.jobs[3]), poison=SCENARIO.poison[:1])))
 """
 
 
@@ -80,25 +81,24 @@ def test_a_wrong_expectation_is_told_and_exits_1(tmp_path: Path) -> None:
 def test_a_terminal_gets_a_table(tmp_path: Path) -> None:
     # GIVEN a terminal
     main, terminal = pty.openpty()
-    command = [sys.executable, "-m", "local.demo", "--log", str(tmp_path / "demo.log")]
-    environment = processes.environment(TERM="xterm", COLUMNS="120", LINES="40")
+    screen = os.ttyname(terminal)
 
     # WHEN the demo runs in it
-    with processes.start(command, stdout=terminal, stderr=terminal, env=environment) as process:
-        os.close(terminal)
-        shown = b""
-        while True:
-            try:
-                chunk = os.read(main, 65_536)
-            except OSError:  # Linux's way to say that nobody has the terminal open any more
-                break
-            if not chunk:
-                break
-            shown += chunk
+    process = processes.start_loaded(
+        "local.demo",
+        ["--log", str(tmp_path / "demo.log")],
+        env=processes.environment(TERM="xterm", COLUMNS="120", LINES="40"),
+        streams=(os.devnull, screen, screen),
+    )
+    shown = b""
+    while main in wait([main, process.sentinel]):
+        shown += os.read(main, 65_536)
+    process.join()
     os.close(main)
+    os.close(terminal)
 
     # THEN it draws a table, and no line of the function's log
-    assert process.returncode == 0
+    assert process.exitcode == 0
     text = re.sub(rf"{ESCAPE}\[[0-9;?]*[A-Za-z]", "", shown.decode())
     assert ESCAPE not in text
     assert "┃ job " in text
@@ -108,10 +108,9 @@ def test_a_terminal_gets_a_table(tmp_path: Path) -> None:
 
 def test_a_log_that_cannot_be_written_is_told_without_a_traceback(tmp_path: Path) -> None:
     # GIVEN a folder where the log is to be
-    command = [sys.executable, "-m", "local.demo", "--log", str(tmp_path)]
 
     # WHEN the demo runs
-    run = processes.run(command)
+    run = processes.run_loaded("local.demo", ["--log", str(tmp_path)])
 
     # THEN it says so
     assert run.returncode == 1

@@ -1,6 +1,7 @@
 """The tests reach nothing that the user's `.env` or environment points at, and so redrive nobody's queue."""
 
 import ast
+import itertools
 import os
 import re
 import shutil
@@ -15,43 +16,40 @@ import pytest
 from tests import processes
 
 # One test or more for each way in which the suite starts something, and some that work in its own process.
-STARTERS = {
+WAYS = {
     "in process": [
-        "-m",
-        "pytest",
         "tests/integration/test_app.py::test_exactly_the_messages_that_failed_are_reported",
         "tests/integration/test_app.py::test_the_token_is_read_from_its_secret_when_a_job_is_finished",
         "tests/integration/test_metrics.py::test_what_had_no_time_left_is_among_what_failed",
         "tests/integration/test_visibility.py::test_retry_after_reaches_the_message_as_its_least_wait",
-        "tests/unit/test_settings.py",
+        "tests/unit/test_settings.py::test_an_endpoint_that_is_taken_is_one_that_botocore_makes_a_client_of[http://localhost:4566]",
+        "tests/unit/test_settings.py::test_a_ca_bundle_is_taken",
     ],
     "make, git and sam": [
-        "-m",
-        "pytest",
-        "tests/docs/test_pages.py",
+        "tests/docs/test_pages.py::test_every_make_target_shown_exists_and_make_alone_lists_it",
         "tests/docs/test_readme.py::test_no_file_names_a_package_index",
         "tests/deploy/test_template.py::test_sam_finds_nothing_to_complain_of_whatever_the_environment",
     ],
     "tools": [
-        "-m",
-        "pytest",
-        "tests/local/test_aws_server.py::test_as_a_process_of_its_own_it_says_its_url_and_ends_on_a_signal",
+        "tests/local/test_aws_server.py::test_as_a_process_of_its_own_it_says_its_url_and_ends_on_a_signal[SIGTERM]",
         "tests/local/test_redrive.py::test_without_a_terminal_and_yes_another_stack_is_left_alone",
-        "tests/local/test_redrive.py::test_at_a_terminal_it_shows_what_it_will_do_and_asks",
+        "tests/local/test_redrive.py::test_at_a_terminal_it_shows_what_it_will_do_and_asks[y-0-1]",
+        "tests/local/test_redrive.py::test_a_signal_ends_it_and_what_is_left_can_be_seen_at_once[SIGTERM]",
         "tests/local/test_send.py::test_a_file_of_ours_is_sent_in_the_order_of_the_timestamps[full-job]",
+        "tests/docs/test_operations.py::test_an_object_is_restored",
     ],
     "start": [
-        "-m",
-        "pytest",
         "tests/local/test_start.py::test_an_embedded_stack_publishes_what_is_sent_to_it_until_it_is_interrupted",
+        "tests/local/test_start.py::test_a_reader_that_went_away_ends_it_quietly_and_no_message_is_lost",
     ],
-    "demo": ["-m", "pytest", "tests/local/test_demo.py::test_it_ends_well_and_a_pipe_gets_plain_lines"],
+    "demo": ["tests/local/test_demo.py::test_it_ends_well_and_a_pipe_gets_plain_lines"],
     "runtime and bench": [
-        "-m",
-        "pytest",
         "tests/runtime/test_lambda_runtime.py::test_a_batch_is_published_and_its_failures_reported",
         "tests/tools/test_bench.py::test_the_loop_floor_makes_the_same_requests",
     ],
+}
+COMMANDS = {
+    "tests": ["-m", "pytest", *itertools.chain(*WAYS.values())],
     "chaos": ["-m", "tools.chaos", "--small", "--jobs=8", "--quiet"],
 }
 
@@ -152,7 +150,7 @@ def checkout(tmp_path: Path, trap: Trap) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("command", STARTERS.values(), ids=STARTERS)
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 @pytest.mark.timeout(240)
 def test_nothing_that_the_user_has_configured_is_reached_by_a_test(
     checkout: Path, trap: Trap, tmp_path: Path, command: list[str]

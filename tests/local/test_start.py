@@ -1,6 +1,7 @@
 """`make start`, `make send` and `make show`, as people run them: as processes."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -21,42 +23,50 @@ from tests import processes
 from tests.conftest import Aws
 from tests.integration.fault_proxy import FaultProxy
 from tests.local.ports import free_port
-from tests.local.tools import program
+from tests.local.tools import module_of, tool
 
 ROOT = FOLDER.parent
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run a module to its end in a folder without `.env`."""
+    """Run a tool to its end in a folder without `.env`."""
 
-    def run_module(module: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        command = program(module.removeprefix("local.cli."), *arguments)
-        return processes.run(command, cwd=tmp_path, env=processes.environment(**variables), timeout=30)
+    def run_tool(name: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        module, words = module_of(name, *arguments)
+        environment = processes.environment(**variables)
+        return processes.run_loaded(module, words, cwd=tmp_path, env=environment, timeout=30)
 
-    return run_module
+    return run_tool
 
 
 @contextmanager
-def started(folder: Path, *arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+def started(folder: Path, *arguments: str, **variables: str) -> Iterator[BaseProcess]:
     """Run `make start`'s program; whatever happens it ends with the context."""
     out, errors = folder / "out", folder / "errors"
-    with (
-        out.open("w") as out_file,
-        errors.open("w") as errors_file,
-        processes.start(
-            [sys.executable, "-m", "local.cli.start", *arguments],
-            cwd=folder,
-            env=processes.environment(**variables),
-            stdout=out_file,
-            stderr=errors_file,
-        ) as process,
-    ):
-        try:
-            wait_for(lambda: "Ctrl-C ends it" in errors.read_text() or process.poll() is not None)
-            yield process
-        finally:
-            process.kill()
+    for path in (out, errors):
+        path.touch()
+    process = processes.start_loaded(
+        "local.cli.start",
+        arguments,
+        cwd=folder,
+        env=processes.environment(**variables),
+        streams=(os.devnull, out, errors),
+    )
+    try:
+        wait_for(lambda: "Ctrl-C ends it" in errors.read_text() or not process.is_alive())
+        yield process
+    finally:
+        process.kill()
+        process.join()
+
+
+def ended_by(process: BaseProcess, number: signal.Signals) -> int | None:
+    """Send a signal; give the exit code, None where the process goes on."""
+    assert process.pid
+    os.kill(process.pid, number)
+    process.join(10)
+    return process.exitcode
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 20) -> Any:
@@ -81,7 +91,7 @@ def test_an_embedded_stack_publishes_what_is_sent_to_it_until_it_is_interrupted(
     option = ("--port", str(port))
     with started(tmp_path, *option, AWS_PROFILE="mine") as process:
         # WHEN an event file is sent
-        sent = run("local.cli.send", str(FOLDER / "full-job.json"), *option)
+        sent = run("send", str(FOLDER / "full-job.json"), *option)
 
         # THEN it says so, in the order of the SentTimestamps
         assert (sent.returncode, sent.stderr) == (0, f"Stack: embedded, at http://127.0.0.1:{port}\n")
@@ -91,17 +101,16 @@ def test_an_embedded_stack_publishes_what_is_sent_to_it_until_it_is_interrupted(
 
         # AND the job's status is published, and the catalog told
         def told() -> Any:
-            shown = run("local.cli.job", "test-job", "--json", *option)
+            shown = run("job", "test-job", "--json", *option)
             status = json.loads(shown.stdout) if shown.returncode == 0 else {}
             return status if status.get("catalog", {}).get("state") == "NOTIFIED" else None
 
         assert wait_for(told)["status"] == "SUCCESS"
-        assert "test-job" in run("local.cli.jobs", *option).stdout
+        assert "test-job" in run("jobs", *option).stdout
         s3_client(f"http://127.0.0.1:{port}").head_object(Bucket=BUCKET, Key=f"{PREFIX}/test-job-status.json")
 
         # AND Ctrl-C ends it at once, though it is in a long poll
-        process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert ended_by(process, signal.SIGINT) == 0
     errors = (tmp_path / "errors").read_text()
     assert "Traceback" not in errors
     # AND what came of each message alone is on stdout, in lines for people
@@ -112,8 +121,7 @@ def test_an_embedded_stack_publishes_what_is_sent_to_it_until_it_is_interrupted(
 
 def test_sigterm_ends_it_too(tmp_path: Path, port: int) -> None:
     with started(tmp_path, "--port", str(port)) as process:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert ended_by(process, signal.SIGTERM) == 0
 
 
 def test_a_busy_port_is_told(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
@@ -122,7 +130,7 @@ def test_a_busy_port_is_told(run: Callable[..., subprocess.CompletedProcess[str]
     with socket.create_server(("127.0.0.1", port + 1)):
         # WHEN the program is to have the one, for S3 and SQS, or for the catalog
         for wanted in (port, port + 1):
-            result = run("local.cli.start", "--port", str(wanted))
+            result = run("start", "--port", str(wanted))
 
             # THEN it names the one that is taken
             assert result.returncode == 1
@@ -135,7 +143,7 @@ def test_an_address_that_this_machine_does_not_have_is_told(
     run: Callable[..., subprocess.CompletedProcess[str]], port: int
 ) -> None:
     # WHEN the embedded stack is to listen on one, of those that are kept for documentation
-    result = run("local.cli.start", "--port", str(port), "--host", "192.0.2.1")
+    result = run("start", "--port", str(port), "--host", "192.0.2.1")
 
     # THEN it says so
     assert result.returncode == 1
@@ -147,7 +155,7 @@ def test_a_part_of_the_configuration_is_not_enough_and_all_that_is_missing_is_na
     run: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
     # WHEN only the bucket is configured
-    result = run("local.cli.start", OAM_STATUS_BUCKET="bucket", OAM_STATUS_PREFIX="")
+    result = run("start", OAM_STATUS_BUCKET="bucket", OAM_STATUS_PREFIX="")
 
     # THEN all that is missing is named at once, and no embedded stack is run
     assert result.returncode == 2
@@ -178,7 +186,7 @@ def test_a_queue_that_does_not_answer_is_told(run: Callable[..., subprocess.Comp
     url = "http://127.0.0.1:9"
 
     # WHEN the program is started
-    result = run("local.cli.start", AWS_ENDPOINT_URL=url, OAM_STATUS_SQS_QUEUE_URL=f"{url}/1/q", **REAL)
+    result = run("start", AWS_ENDPOINT_URL=url, OAM_STATUS_SQS_QUEUE_URL=f"{url}/1/q", **REAL)
 
     # THEN it says so
     assert result.returncode == 2
@@ -197,13 +205,12 @@ def test_with_an_env_file_it_polls_the_queue_that_is_named_there(tmp_path: Path)
 
         # WHEN the program runs, and a message is sent there
         with started(tmp_path) as process:
-            command = program("send", "--yes", str(FOLDER / "chunk-started.json"))
-            processes.run(command, cwd=tmp_path, check=True)
+            sent = tool("send", "--yes", str(FOLDER / "chunk-started.json"), cwd=tmp_path)
+            assert sent.returncode == 0, sent.stderr
 
             # THEN it is published there
             wait_for(lambda: s3.list_objects_v2(Bucket="real-bucket").get("Contents"))
-            process.send_signal(signal.SIGINT)
-            assert process.wait(10) == 0
+            assert ended_by(process, signal.SIGINT) == 0
         # (and the object with which the store was tried before is gone)
         (listed,) = s3.list_objects_v2(Bucket="real-bucket")["Contents"]
         assert listed["Key"] == "real/test-job-status.json"
@@ -218,8 +225,7 @@ def test_json_is_the_functions_log_as_it_is(tmp_path: Path, port: int) -> None:
         # WHEN a message is sent
         sqs_client(url).send_message(QueueUrl=f"{url}/123456789012/{QUEUE}", MessageBody="poison")
         wait_for(lambda: "_aws" in (tmp_path / "out").read_text())
-        process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert ended_by(process, signal.SIGINT) == 0
 
     # THEN its log is on stdout, metrics too
     lines = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
@@ -264,7 +270,7 @@ def test_a_store_that_ignores_conditions_is_refused_before_anything_is_received(
         variables = REAL | {"AWS_ENDPOINT_URL": aws.url, name: proxy.url, "OAM_STATUS_BUCKET": aws.bucket}
 
         # WHEN the program is started
-        result = run("local.cli.start", OAM_STATUS_SQS_QUEUE_URL=queue_url, **variables)
+        result = run("start", OAM_STATUS_SQS_QUEUE_URL=queue_url, **variables)
 
     # THEN it says what the store does, and what to do, and has received nothing
     assert (result.returncode, result.stdout) == (1, "")
@@ -353,7 +359,7 @@ def test_a_file_that_is_no_sqs_event_is_not_sent(
         path.write_text(content)
 
     # WHEN it is to be sent
-    result = run("local.cli.send", str(path))
+    result = run("send", str(path))
 
     # THEN the reason is told
     assert result.returncode == 2
@@ -364,9 +370,9 @@ def test_a_file_that_is_no_sqs_event_is_not_sent(
 @pytest.mark.parametrize(
     "command",
     [
-        ["local.cli.send", str(FOLDER / "full-job.json")],
-        ["local.cli.jobs"],
-        ["local.cli.job", "test-job"],
+        ["send", str(FOLDER / "full-job.json")],
+        ["jobs"],
+        ["job", "test-job"],
     ],
 )
 def test_where_nothing_listens_that_is_told(
@@ -389,7 +395,7 @@ def test_sample_env_names_every_variable_and_configures_nothing(
     (tmp_path / ".env").write_text(sample)
 
     # WHEN something is to be sent
-    result = run("local.cli.send", str(FOLDER / "full-job.json"), "--port", "9")
+    result = run("send", str(FOLDER / "full-job.json"), "--port", "9")
 
     # THEN it goes to the embedded stack
     assert "Nothing listens at http://127.0.0.1:9" in result.stderr

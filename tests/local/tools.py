@@ -4,6 +4,7 @@ import os
 import pty
 import sys
 import time
+from multiprocessing.connection import wait
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -24,45 +25,43 @@ NAMED = {
 
 def program(name: str, *arguments: str) -> list[str]:
     """Give a tool's command line."""
-    module = ["local.cli", name] if name in COMMANDS else [f"local.cli.{name}"]
-    return [sys.executable, "-m", *module, *arguments]
+    module, words = module_of(name, *arguments)
+    return [sys.executable, "-m", module, *words]
+
+
+def module_of(name: str, *arguments: str) -> tuple[str, list[str]]:
+    """Give a tool's module, and the arguments that this takes."""
+    return ("local.cli", [name, *arguments]) if name in COMMANDS else (f"local.cli.{name}", [*arguments])
 
 
 def tool(
     name: str, *arguments: str, cwd: Path | str | None = None, **variables: str
 ) -> "CompletedProcess[str]":
     """Run a tool to its end, with no terminal."""
+    module, words = module_of(name, *arguments)
     folder, environment = Path(cwd) if cwd else None, processes.environment(**variables)
-    if name in COMMANDS:
-        return processes.run_oam_status([name, *arguments], cwd=folder, env=environment)
-    return processes.run(program(name, *arguments), cwd=folder, env=environment)
+    return processes.run_loaded(module, words, cwd=folder, env=environment)
 
 
-def at_a_terminal(answer: str, name: str, *arguments: str, **variables: str) -> tuple[int, str]:
+def at_a_terminal(answer: str, name: str, *arguments: str, **variables: str) -> tuple[int | None, str]:
     """Run a tool at a terminal, and answer what it asks; give its exit code and what was to be seen."""
     main, terminal = pty.openpty()
-    command = program(name, *arguments)
-    variables = {"TERM": "dumb"} | variables
-    with processes.start(
-        command,
-        env=processes.environment(**variables),
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-    ) as process:
-        os.close(terminal)
-        shown, answered = b"", False
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
-            try:
-                chunk = os.read(main, 65_536)
-            except OSError:  # Linux's way to say that nobody has the terminal open any more
-                break
-            if not chunk:
-                break
-            shown += chunk
-            if b"[y/N]" in shown and not answered:
-                answered = True
-                os.write(main, f"{answer}\n".encode())
+    module, words = module_of(name, *arguments)
+    process = processes.start_loaded(
+        module,
+        words,
+        env=processes.environment(**({"TERM": "dumb"} | variables)),
+        streams=(os.ttyname(terminal),) * 3,
+    )
+    shown, answered = b"", False
+    end = time.monotonic() + 60
+    while time.monotonic() < end and main in wait([main, process.sentinel], 1 + end - time.monotonic()):
+        shown += os.read(main, 65_536)
+        if b"[y/N]" in shown and not answered:
+            answered = True
+            os.write(main, f"{answer}\n".encode())
+    process.join(1)
+    process.kill()
     os.close(main)
-    return process.returncode, shown.decode().replace("\r\n", "\n")
+    os.close(terminal)
+    return process.exitcode, shown.decode().replace("\r\n", "\n")
