@@ -42,7 +42,7 @@ WAYS = {
         "tests/local/test_start.py::test_an_embedded_stack_publishes_what_is_sent_to_it_until_it_is_interrupted",
         "tests/local/test_start.py::test_a_reader_that_went_away_ends_it_quietly_and_no_message_is_lost",
     ],
-    "demo": ["tests/local/test_demo.py::test_it_ends_well_and_a_pipe_gets_plain_lines"],
+    "demo": ["tests/local/test_demo.py::test_a_wrong_expectation_is_told_and_exits_1"],
     "runtime and bench": [
         "tests/runtime/test_lambda_runtime.py::test_a_batch_is_published_and_its_failures_reported",
         "tests/tools/test_bench.py::test_the_loop_floor_makes_the_same_requests",
