@@ -25,8 +25,9 @@ def run(directory: Path, *arguments: str, sabotage: str | None = None) -> tuple[
             "--json",
             str(report),
             "--logs",
-            str(directory / "logs"),
+            "logs",
         ],
+        cwd=directory,
         env=processes.environment(**({SABOTAGE: sabotage} if sabotage else {})),
         timeout=300,
     )

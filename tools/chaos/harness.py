@@ -221,7 +221,7 @@ class Stage:
         await self._nursery.tell(
             do="start",
             worker=number,
-            log=str(self.run.directory / f"worker-{number}.log"),
+            log=str((self.run.directory / f"worker-{number}.log").resolve()),  # the nursery is elsewhere
             environment=self._environments[number],
             queue_url=self._environments[number]["OAM_STATUS_SQS_QUEUE_URL"],
             batch_size=self.run.schedule.batch_sizes[number],
