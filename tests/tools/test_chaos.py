@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from tests import processes
-from tools.chaos.schedule import PROFILES, draw
-from tools.chaos.worker import SABOTAGE
+from tools.chaos.schedule import PROFILES, SABOTAGE, draw
 
 
 def run(directory: Path, *arguments: str, sabotage: str | None = None) -> tuple[int, dict[str, Any], str]:

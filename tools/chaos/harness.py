@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from tests import processes
-from tools.chaos import worker
 from tools.chaos.aws import API, BEFORE, S3, SQS, s3_fault, sqs_fault
 from tools.chaos.catalog import Catalog, catalog_fault
 from tools.chaos.judge import Finding, judge
 from tools.chaos.proxy import Fate, Plan, Proxy, Request, Response
 from tools.chaos.report import as_json, as_text, write_journal
-from tools.chaos.schedule import PROFILES, RATES, WEIGHTS, Message, Schedule, draw
+from tools.chaos.schedule import PROFILES, RATES, SABOTAGE, WEIGHTS, Message, Schedule, draw
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -85,7 +84,7 @@ class Nursery:
 
     async def start(self, log: Path) -> dict[str, Any]:
         environment = processes.environment(PYTHONDONTWRITEBYTECODE="1", HOME=str(log.parent)) | (
-            {worker.SABOTAGE: self._sabotage} if self._sabotage else {}
+            {SABOTAGE: self._sabotage} if self._sabotage else {}
         )
         self.process = await processes.start_for_asyncio(
             [sys.executable, "-m", "tools.chaos.worker"],
@@ -452,7 +451,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.schedule:
         sys.stdout.write(f"{schedule.digest}\n")
         return 0
-    sabotage = os.environ.get(worker.SABOTAGE) or None
+    sabotage = os.environ.get(SABOTAGE) or None
     directory = options.logs or Path(tempfile.mkdtemp(prefix="oam-chaos-"))
 
     def progress(text: str) -> None:

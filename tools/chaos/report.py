@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tools.chaos.judge import Finding
-from tools.chaos.schedule import PROFILES
-from tools.chaos.worker import SABOTAGE
+from tools.chaos.schedule import PROFILES, SABOTAGE
 
 if TYPE_CHECKING:
     from tools.chaos.harness import Run

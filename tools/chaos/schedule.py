@@ -8,6 +8,9 @@ from typing import Any
 
 from tools.chaos.proxy import Fate, Fault, Outage
 
+# The variable that chooses how worker.py breaks the function; here, since the harness does without boto3.
+SABOTAGE = "OAM_CHAOS_SABOTAGE"
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:

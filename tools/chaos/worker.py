@@ -6,6 +6,7 @@ is told to, so that a worker that was killed is back in some milliseconds. It ta
 which it has not waited for yet: a process id that it signals is no other's. When its input ends, so do they.
 """
 
+import functools
 import json
 import os
 import pkgutil
@@ -18,12 +19,14 @@ from importlib import import_module
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.handlers import BUILTIN_HANDLERS
 from urllib3.exceptions import HTTPError
 
 from local.stack.event_source_mapping import EventSourceMapping
+from tools.chaos.schedule import SABOTAGE
 
 INVOCATION = 6.0  # seconds that a batch has
 
@@ -47,7 +50,6 @@ CONSTANTS: dict[str, Any] = {
     "handler.notifier.LONGEST_RETRY_AFTER": 1.0,
 }
 
-SABOTAGE = "OAM_CHAOS_SABOTAGE"  # the variable that chooses one of these
 SABOTAGES = ("if-match", "acknowledge", "arrival-order")
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
@@ -129,6 +131,14 @@ def work(options: Mapping[str, Any], handler: Handler) -> None:
             time.sleep(0.1)
 
 
+def _load_what_workers_load() -> None:
+    """Load before the forks what each worker would load after its own: requests, and botocore's data."""
+    import_module("handler.catalog")
+    botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+    for service in ("s3", "sqs"):
+        boto3.session.Session(region_name="us-east-1").client(service)
+
+
 class Nursery:
     """Forks, kills and buries workers."""
 
@@ -200,6 +210,7 @@ def main() -> None:
     os.dup2(2, 1)
     handler: Handler = import_module("handler.app").lambda_handler
     patch_constants(CONSTANTS)
+    _load_what_workers_load()
     kind = os.environ.get(SABOTAGE)
     if kind:
         handler = sabotage(kind, handler)
