@@ -65,4 +65,4 @@ def test_a_broken_function_is_noticed(tmp_path: Path, sabotage: str, kind: str) 
 
 def test_a_seed_names_one_schedule() -> None:
     for profile in PROFILES.values():
-        assert draw(7, profile).digest == draw(7, profile).digest != draw(8, profile).digest
+        assert draw(7, profile, 20).digest == draw(7, profile, 20).digest != draw(8, profile, 20).digest

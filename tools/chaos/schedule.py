@@ -48,8 +48,8 @@ class Profile:
 
 
 PROFILES = {
-    "small": Profile("small", 60, 9, 4, 3, {"s3": 1}, (0.7, 1.2), 0, 0, 0, 30, (2, 3, 5)),
-    "short": Profile("short", 280, 36, 5, 12, {"s3": 1, "catalog": 1, "sqs": 1}, (2.0, 3.5), 1, 3, 0, 40),
+    "small": Profile("small", 30, 5, 4, 3, {"s3": 1}, (0.7, 1.2), 0, 0, 0, 20, (2, 3, 5)),
+    "short": Profile("short", 150, 22, 5, 12, {"s3": 1, "catalog": 1, "sqs": 1}, (2.0, 3.5), 1, 3, 0, 24),
     "long": Profile("long", 900, 65, 6, 30, {"s3": 2, "catalog": 2, "sqs": 2}, (3.0, 7.0), 1, 8, 1, 60),
 }
 
