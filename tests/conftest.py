@@ -17,11 +17,11 @@ from botocore.config import Config
 from handler.deadline import Deadline
 from local.stack.aws_server import aws_server
 from tests import processes
-from tests.made_once import make_once
+from tests.models import read_models_once
 
 # Before any test module is imported: no test is to see what the user has configured.
 processes.enter_clean_environment()
-make_once()
+read_models_once()
 
 pytest_plugins = ["tests.function", "tests.integration.stage"]
 

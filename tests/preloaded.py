@@ -10,9 +10,9 @@ import boto3
 import local.cli.main
 import local.demo.run
 import local.stack.aws_server  # noqa: F401 (it is for the processes that are forked)
-from tests.made_once import make_once
+from tests.models import read_models_once
 
-make_once()
+read_models_once()
 for _service in ("s3", "sqs"):
     # A session of its own: the default one would keep this process's environment.
     boto3.session.Session().client(_service, region_name="us-east-1")

@@ -5,6 +5,7 @@ or Ctrl-C.
 """
 
 import argparse
+import functools
 import json
 import signal
 import socket
@@ -26,6 +27,9 @@ from werkzeug.serving import make_server
 from local.stack.http_server import HOST
 
 _ANY = "0.0.0.0"  # noqa: S104 (all addresses, 127.0.0.1 among them: only for who asks for it)
+
+# It takes a tenth of a second to make a service's; the servers may share it, as they share what moto keeps.
+_backend = functools.cache(create_backend_app)
 
 
 def _milliseconds() -> float:
@@ -54,7 +58,7 @@ def aws_server(port: int = 0, host: str = HOST) -> Iterator[str]:
     Raises:
         OSError: when the port is taken, or this machine has no such address.
     """
-    application = _AtomicS3(DomainDispatcherApplication(create_backend_app))
+    application = _AtomicS3(DomainDispatcherApplication(_backend))
     with ExitStack() as stack:
         port = stack.enter_context(_serving(application, _ANY if host == _ANY else HOST, port))
         if host not in {_ANY, HOST}:
