@@ -2,6 +2,7 @@
 
 import json
 import re
+from math import isinf
 from typing import Any, Final
 
 MAX_DEPTH = 100  # of arrays and objects inside each other; C's recursion limit is some 1,000
@@ -84,7 +85,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _finite(text: str) -> float:
     value = float(text)
-    if value in (float("inf"), float("-inf")):
+    if isinf(value):
         raise ValueError("a number is too large for a double")
     return value
 
