@@ -1,5 +1,6 @@
 """The status object: what is written, what is read of it and of others' objects, and how large it gets."""
 
+import itertools
 import json
 import time
 from dataclasses import replace
@@ -302,34 +303,34 @@ def full_history(at: int) -> list[Event]:
 
 
 @pytest.mark.no_cover  # large, and covered by small ones
-@pytest.mark.parametrize(("text", "own"), largest_messages())
+@pytest.mark.parametrize(("largest", "first"), list(zip(largest_messages(), itertools.cycle((1, -1_000)))))
 def test_the_largest_message_that_sqs_takes_fits_whole_beside_a_full_history(
-    text: str, own: dict[str, Any]
+    largest: tuple[str, dict[str, Any]], first: int
 ) -> None:
-    # GIVEN the largest message, the oldest of 301 or the newest; all that the object adds as large as it gets
+    # GIVEN the largest message, in turn the oldest of 301 and the newest; all that the object adds as large as it gets
+    text, own = largest
     url = "https://b.s3.amazonaws.com/" + "%C3%A9" * 500 + "/{z}/{x}/{y}.png"
     section = {"state": "FAILED", "uri": url, "digest": "d" * 64, "attempts": 99, "error": "\x00" * 500}
-    largest = parse("l" * 100, str(NOON), text).event
-    finished = largest.step is Step.MOSAIC_FINISHED
-    for stragglers in (full_history(1), full_history(-1_000)):
-        # a later attempt's failure would decide
-        others = stragglers if largest.step >= Step.MOSAIC_STARTED else stragglers[:0]
-        status = replace(fold(JobStatus(), [*others, largest]), catalog=section)
-        body = to_json("j" * 256, status)
-        # THEN there is room for all of it
-        assert len(body) < LIMIT
-        found = json.loads(body)
-        shown = own | {"stage": "COMPLETE", "status": "SUCCESS"} if finished else own
-        assert {name: found[name] for name in own} == shown
-        assert len(found["history"]) == min(256, 1 + len(others))
-        # AND what it says is read back, and a redelivery changes nothing, not even a byte
-        again = read(body, 0)
-        assert deciding_event(again) == largest
-        assert to_json("j" * 256, fold(again, [*others, largest])) == body
-        # AND another message is one more
-        later = json.loads(to_json("j" * 256, fold(again, [event("chunk", "STARTED", 5_000, "later")])))
-        assert later["history"][-1]["messageId"] == "later"
-        assert {name: later[name] for name in own} == shown
+    decides = parse("l" * 100, str(NOON), text).event
+    finished = decides.step is Step.MOSAIC_FINISHED
+    # a later attempt's failure would decide
+    others = full_history(first) if decides.step >= Step.MOSAIC_STARTED else []
+    status = replace(fold(JobStatus(), [*others, decides]), catalog=section)
+    body = to_json("j" * 256, status)
+    # THEN there is room for all of it
+    assert len(body) < LIMIT
+    found = json.loads(body)
+    shown = own | {"stage": "COMPLETE", "status": "SUCCESS"} if finished else own
+    assert {name: found[name] for name in own} == shown
+    assert len(found["history"]) == min(256, 1 + len(others))
+    # AND what it says is read back, and a redelivery changes nothing
+    again = read(body, 0)
+    assert deciding_event(again) == decides
+    assert fold(again, [*others, decides]) == again
+    # AND another message is one more
+    later = json.loads(to_json("j" * 256, fold(again, [event("chunk", "STARTED", 5_000, "later")])))
+    assert later["history"][-1]["messageId"] == "later"
+    assert {name: later[name] for name in own} == shown
 
 
 def test_the_largest_finished_with_the_longest_target_fits_with_its_tile_urls() -> None:
