@@ -21,6 +21,7 @@ setup: .venv/ready .venv/bin/oam-status ## Make .venv with everything, pinned an
 
 # This project itself, as an editable: its setuptools is locked, and nothing is downloaded.
 .venv/bin/oam-status: pyproject.toml .venv/ready
+	@! test -L .venv || { echo ".venv is a symbolic link to $$(readlink .venv), which stays as it is. Remove the link: rm .venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-index --no-build-isolation --editable .
 	@touch $@
 

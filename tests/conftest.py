@@ -3,6 +3,7 @@
 import functools
 import os
 import secrets
+import shlex
 import time
 import uuid
 from collections.abc import Generator, Iterator
@@ -59,7 +60,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Do not measure coverage of these tests: nor of their fixtures, as the marker no_cover would."""
+    """Measure no coverage of these tests, nor of their fixtures (which the marker no_cover does not leave out)."""
     measuring = coverage.Coverage.current() if item.nodeid.startswith(UNMEASURED) else None
     if measuring:
         measuring.stop()
@@ -80,10 +81,10 @@ def pytest_runtest_makereport(
         item.ihook.pytest_timeout_cancel_timer(item=item)
     report = yield
     if report.failed:
-        options = ""
+        command = [".venv/bin/python", "-m", "pytest", item.nodeid]
         if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
-            options = f"--hypothesis-seed={item.config.getoption('--hypothesis-seed')} "
-        report.sections.append(("run it again", f".venv/bin/python -m pytest {options}'{item.nodeid}'"))
+            command.insert(3, f"--hypothesis-seed={item.config.getoption('--hypothesis-seed')}")
+        report.sections.append(("run it again", shlex.join(command)))
     return report
 
 

@@ -1,7 +1,8 @@
 """Runs a program of this project in a process that is forked from one which has loaded it.
 
 A new interpreter takes a second of CPU to load boto3 and the commands, and the tests run some hundred of
-them. All else is as in a new one: environment, folder, arguments, streams, exit code.
+them. Environment, folder, arguments, streams and exit code are as in a new one; what is loaded is not, nor are
+functions of atexit called. What depends on those runs in a new one, by `processes.run`.
 """
 
 import multiprocessing

@@ -62,6 +62,8 @@ def make(folder: Path, requirements: Path, uv: Path | None, megabytes: int) -> N
         raise SetupError(
             f"it is a symbolic link to {folder.resolve()}, which stays as it is. Remove the link: rm {folder}"
         )
+    if folder.is_file():
+        raise SetupError(f"it is a file. Remove it: rm {folder}")
     began = time.monotonic()
     pinned = requirements.read_text(encoding="utf-8")
     count = len(re.findall(r"^[\w.-]+==", pinned, re.MULTILINE))

@@ -110,6 +110,9 @@ def test_a_queue_that_hangs_does_not_hold_the_answer_up(
     finally:
         late.set()
     # AND what had not begun by then never does
+    for thread in threading.enumerate():
+        if thread.name.startswith("ThreadPoolExecutor"):
+            thread.join(10)
     assert len(proxy.requests) == CONCURRENT_CALLS
 
 

@@ -40,15 +40,25 @@ def pin_a_wheel(folder: Path) -> None:
     (folder / "requirements.txt").write_text(f"tiny==1.0 \\\n    --hash=sha256:{digest}\n")
 
 
-def test_what_is_behind_a_symbolic_link_is_not_touched(tmp_path: Path) -> None:
-    # GIVEN a .venv that is a link to another checkout's
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "precious").touch()
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """What `make setup` needs of a checkout."""
     checkout = tmp_path / "checkout"
     (checkout / "local" / "packaging").mkdir(parents=True)
     for name in ("Makefile", "pyproject.toml", "requirements-dev.txt", "local/packaging/make_venv.py"):
         (checkout / name).write_bytes((processes.ROOT / name).read_bytes())
+    return checkout
+
+
+@pytest.mark.parametrize("found", [[], ["ready"]], ids=["incomplete", "complete"])
+def test_what_is_behind_a_symbolic_link_is_not_touched(
+    tmp_path: Path, checkout: Path, found: list[str]
+) -> None:
+    # GIVEN a .venv that is a link to another checkout's
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("precious", *found):
+        (other / name).touch()
     (checkout / ".venv").symlink_to(other)
 
     # WHEN it is to be set up
@@ -56,9 +66,17 @@ def test_what_is_behind_a_symbolic_link_is_not_touched(tmp_path: Path) -> None:
 
     # THEN that is refused, with what to do, and all is as it was
     assert done.returncode != 0
-    assert f".venv was not set up: it is a symbolic link to {other}" in done.stderr
+    assert f"is a symbolic link to {other}" in done.stderr
     assert "rm .venv" in done.stderr
-    assert [path.name for path in other.iterdir()] == ["precious"]
+    assert sorted(path.name for path in other.iterdir()) == ["precious", *found]
+
+
+def test_a_file_in_the_place_of_the_environment_is_told_and_stays(checkout: Path) -> None:
+    (checkout / ".venv").write_text("precious")
+    done = processes.run(["make", "setup", f"PYTHON={sys.executable}"], cwd=checkout)
+    assert done.returncode != 0
+    assert ".venv was not set up: it is a file. Remove it: rm .venv" in done.stderr
+    assert (checkout / ".venv").read_text() == "precious"
 
 
 def test_a_python_that_is_too_old_is_refused_with_the_way_out(tmp_path: Path) -> None:

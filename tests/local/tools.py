@@ -55,7 +55,7 @@ def at_a_terminal(answer: str, name: str, *arguments: str, **variables: str) -> 
     )
     shown, answered = b"", False
     end = time.monotonic() + 60
-    while time.monotonic() < end and main in wait([main, process.sentinel], 1 + end - time.monotonic()):
+    while time.monotonic() < end and main in wait([main, process.sentinel], 60):
         shown += os.read(main, 65_536)
         if b"[y/N]" in shown and not answered:
             answered = True
