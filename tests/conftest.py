@@ -4,6 +4,7 @@ import functools
 import os
 import secrets
 import shlex
+import signal
 import time
 import uuid
 from collections.abc import Generator, Iterator
@@ -20,6 +21,10 @@ from handler.deadline import Deadline
 from local.stack.aws_server import aws_server
 from tests import processes
 from tests.models import read_models_once
+
+# A shell without job control has what it starts in the background ignore Ctrl-C, and so would the tests' processes.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before any test module is imported: no test is to see what the user has configured.
 processes.enter_clean_environment()

@@ -136,6 +136,13 @@ def outcome(s3: Any, bucket: str, answer: Any) -> dict[str, Any]:
     return found
 
 
+def delivered(function: LambdaRuntime, event: Any) -> Any:
+    """Deliver an event, and what fails of it once more, as SQS does: S3 may be late on a busy machine."""
+    failures = function.invoke(event)["batchItemFailures"]
+    failed = {failure["itemIdentifier"] for failure in failures}
+    return function.invoke({"Records": [one for one in event["Records"] if one["messageId"] in failed]})
+
+
 def test_the_built_artifact_does_with_every_event_file_what_the_sources_do(
     built: Path,
     aws: Aws,
@@ -151,10 +158,10 @@ def test_the_built_artifact_does_with_every_event_file_what_the_sources_do(
         environment |= {"OAM_CATALOG_URL": catalog.url, "OAM_API_TOKEN": TOKEN, "MOCK_OAM_API": "false"}
         with LambdaRuntime(ROOT, environment, tmp_path) as sources:
             # GIVEN what the sources do with each
-            expected = {n: outcome(s3, aws.bucket, sources.invoke(event)) for n, event in events.items()}
+            expected = {n: outcome(s3, aws.bucket, delivered(sources, event)) for n, event in events.items()}
         with LambdaRuntime(built, environment | path, tmp_path, python) as artifact:
             # WHEN the artifact gets them
-            found = {n: outcome(s3, aws.bucket, artifact.invoke(event)) for n, event in events.items()}
+            found = {n: outcome(s3, aws.bucket, delivered(artifact, event)) for n, event in events.items()}
     # THEN they do the same
     assert found == expected
     assert all(len(one) > 1 for one in found.values())
