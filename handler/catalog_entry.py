@@ -15,7 +15,7 @@ from handler.events import Step, is_images
 from handler.job_status import JobStatus, deciding_event
 from handler.status_object import from_iso, to_iso
 from handler.strict_json import encode
-from handler.tiles import tile_json, tiles_url
+from handler.tiles import tiles_template, tiles_url
 
 
 class CatalogState(StrEnum):
@@ -45,7 +45,7 @@ class Notification:
         return hashlib.sha256(encode([self.uri, sorted(set(self.images))])).hexdigest()
 
 
-def notification_for(job_id: str, status: JobStatus, tiles_base: str | None = None) -> Notification | None:
+def notification_for(status: JobStatus, tiles_base: str | None = None) -> Notification | None:
     """Return what the catalog must know of a job with at least one event; None before SUCCESS.
 
     None, too, where the target or the images are none that a message could have: the legacy system checked
@@ -56,8 +56,7 @@ def notification_for(job_id: str, status: JobStatus, tiles_base: str | None = No
     images = event.fields.get("images")
     if event.step is not Step.MOSAIC_FINISHED or url is None or not is_images(images):
         return None
-    uri = tile_json(job_id, url)["tiles"][0]
-    return Notification(uri, tuple(image.removeprefix("/vsicurl/") for image in images))
+    return Notification(tiles_template(url), tuple(image.removeprefix("/vsicurl/") for image in images))
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ class Notifier:
         Only a batch with a mosaic FINISHED notifies, and always for the event that decides. That may be an
         older one, whose own message is gone: a late message can show that the newest only repeats an old.
         """
-        notification = notification_for(job.job_id, status, self.tiles_base)
+        notification = notification_for(status, self.tiles_base)
         finished = [event for event in job.events.values() if event.step is Step.MOSAIC_FINISHED]
         if not notification or not finished:
             return Decision(status.catalog)

@@ -46,15 +46,23 @@ def tiles_url(target: object, tiles_base: str | None = None) -> str | None:
     return f"{base}/{quote(key)}" if key else base
 
 
+def tiles_template(url: str) -> str:
+    """Return the URI by which the catalog knows a job, a tile's URL with its place left open.
+
+    `url` is what `tiles_url` returns.
+    """
+    return f"{url}/{{z}}/{{x}}/{{y}}.png"
+
+
 def tile_json(job_id: str, url: str) -> dict[str, Any]:
     """Return a finished job's TileJSON (https://github.com/mapbox/tilejson-spec/tree/master/2.1.0).
 
-    `url` is what `tiles_url` returns. The only `tiles` entry is the URI by which the catalog knows the job.
+    `url` is what `tiles_url` returns.
     """
     return {
         "tilejson": "2.1.0",
         "name": f"OAM Server Mosaic {job_id}",
         "attribution": "<a href='http://github.com/openimagerynetwork/'>OIN contributors</a>",
         "scheme": "xyz",
-        "tiles": [f"{url}/{{z}}/{{x}}/{{y}}.png"],
+        "tiles": [tiles_template(url)],
     }

@@ -39,7 +39,7 @@ def status_example() -> bytes:
         event("mosaic", "FINISHED", 600_008, "d88e"),
     ]
     status = fold(JobStatus(), messages)
-    notification = notification_for("test-job", status)
+    notification = notification_for(status)
     assert notification
     claim = CatalogEntry().claim(notification, "an invocation", NOON + 600_900, NOON + 660_000)
     entry = claim.complete(CatalogState.NOTIFIED, NOON + 601_100)

@@ -1,5 +1,6 @@
 """When the catalog is asked again in the same invocation, and what keeps two POSTs apart."""
 
+import dataclasses
 import socket
 import time
 from typing import Any
@@ -235,3 +236,11 @@ def test_a_thread_that_waited_past_the_deadline_folds_nothing(
 
     stage.proxy.faults.append(Fault("GET", before=delay))
     assert isinstance(stage.publish(finished(), seconds=20)["done"], OutOfTime)
+
+
+def test_the_catalog_gets_the_uri_below_the_base_that_is_configured(stage: Stage) -> None:
+    publisher = stage.publisher()
+    notifier = dataclasses.replace(publisher.notifier, tiles_base="https://cdn.example.org")
+    publisher = dataclasses.replace(publisher, notifier=notifier)
+    assert not publisher.publish("test-job", [finished()], stage.deadline()).failed
+    assert stage.posts[0]["uri"] == "https://cdn.example.org/test-job/{z}/{x}/{y}.png"

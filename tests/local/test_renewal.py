@@ -23,7 +23,7 @@ def finished() -> JobStatus:
 
 def entry(status: JobStatus) -> CatalogEntry:
     """Give the entry of a notification that is claimed."""
-    notification = notification_for("test-job", status)
+    notification = notification_for(status)
     assert notification
     return CatalogEntry().claim(notification, "an invocation", NOON + 10, NOON + 70_000)
 
@@ -45,7 +45,7 @@ def test_what_was_notified_becomes_due_and_nothing_else_in_the_object_changes(st
     # THEN the catalog's section says that it does not
     assert renewal.body is not None
     due = CatalogEntry.read(read(renewal.body, 0).catalog)
-    assert not due.is_notified(notification_for("test-job", status), CatalogState.MOCKED)  # type: ignore[arg-type]
+    assert not due.is_notified(notification_for(status), CatalogState.MOCKED)  # type: ignore[arg-type]
     assert due == CatalogEntry(CatalogState.PENDING, done.uri, done.digest, 0, to_iso(NOW))
     # AND all else is there to the byte
     assert (
@@ -65,7 +65,7 @@ def test_the_message_repeats_what_decides_and_so_changes_no_more_than_the_histor
     # THEN it is the same notification
     assert message.job_id == "test-job"
     assert (renewal.target, renewal.images) == (TARGET, 1)
-    before_it, after_it = (notification_for("test-job", each) for each in (status, after))
+    before_it, after_it = (notification_for(each) for each in (status, after))
     assert before_it == after_it
     # AND the object says what it said
     old, new = (json.loads(to_json("test-job", each)) for each in (status, after))

@@ -15,7 +15,7 @@ ONE = Notification(URI, ("a", "b"))
 
 
 def notification_of(*events: Any) -> Notification | None:
-    return notification_for("j", fold(JobStatus(), events))
+    return notification_for(fold(JobStatus(), events))
 
 
 def test_nothing_is_due_before_success() -> None:
@@ -191,7 +191,7 @@ def test_a_claim_that_is_released_leaves_no_trace_of_an_attempt() -> None:
 def test_an_entry_with_images_that_no_message_could_have_does_not_fail_the_job(images: object) -> None:
     entry = {"messageId": "m", "sentAt": to_iso(NOON), "stage": "mosaic", "status": "FINISHED"}
     stored = {"history": [entry | {"target": "s3://b/k", "images": images}]}
-    assert notification_for("test-job", read(json.dumps(stored).encode(), 0)) is None
+    assert notification_for(read(json.dumps(stored).encode(), 0)) is None
 
 
 def test_a_section_that_is_not_there_is_a_notification_of_which_nothing_became() -> None:
@@ -199,7 +199,7 @@ def test_a_section_that_is_not_there_is_a_notification_of_which_nothing_became()
 
 
 def test_the_catalog_knows_a_job_by_where_a_cdn_has_its_tiles() -> None:
-    found = notification_for("j", fold(JobStatus(), [event("mosaic", "FINISHED")]), "https://cdn.example.org")
+    found = notification_for(fold(JobStatus(), [event("mosaic", "FINISHED")]), "https://cdn.example.org")
     assert found
     assert found.uri == "https://cdn.example.org/test-job/{z}/{x}/{y}.png"
 
