@@ -126,7 +126,7 @@ def test_what_is_no_base_url_is_refused(name: str, url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:8080", "https://api.example.org/v1/", "https://[::1]:8080/x"]
+    "url", ["http://127.0.0.1:8080", "https://api.example.org/v1/", "https://[::1]:8080/X"]
 )
 def test_base_urls_lose_their_trailing_slash(url: str) -> None:
     assert read(OAM_CATALOG_URL=url).catalog_url == url.rstrip("/")
@@ -168,10 +168,10 @@ NO_ENDPOINTS = [
     " ", "\n", " http://host", "http://host\n", "http://a b", "http://a\tb", "http://host?q", "http://host#f",
     "http://u:p@host", "http://host:port", "http://host:65536", "http://a..b", "http://.a", "http://-a", "http://a-",
     "http://" + "a" * 64, "http://a_b", "http://h\u00e9", "http://1.2.3", "http://1.2.3.256", "http://[::1", "http://[x]",
-    "http://[::1]x", "arn:aws:s3:us-east-1:123456789012:accesspoint/a",
+    "http://[::1]x", "http://[::1x", "arn:aws:s3:us-east-1:123456789012:accesspoint/a",
 ]  # fmt: skip
 ENDPOINTS = [
-    "http://localhost:4566", "http://127.0.0.1:4577", "https://[::1]:8080", "http://host.docker.internal:4577/",
+    "http://localhost:4566", "http://127.0.0.1:4577", "https://[::1]:8080", "http://[1:2:3:4:5:6:7:8]", "http://host.docker.internal:4577/",
     "https://vpce-0a.s3.us-east-1.vpce.amazonaws.com", "HTTPS://HOST", "http://host.", "http://host/path",
 ]  # fmt: skip
 
