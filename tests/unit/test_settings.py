@@ -330,3 +330,36 @@ def test_a_bundle_set_to_nothing_is_refused_where_botocore_refuses_it(value: str
     assert "AWS_CA_BUNDLE is not" in problem(AWS_CA_BUNDLE=value)
     assert "REQUESTS_CA_BUNDLE is not" in problem(REQUESTS_CA_BUNDLE=value)
     assert read(REQUESTS_CA_BUNDLE="", AWS_CA_BUNDLE=certifi.where(), CURL_CA_BUNDLE="") == read()
+
+
+def problems(**variables: str | None) -> list[str]:
+    """Return what is said of each variable."""
+    said = problem(**variables)
+    assert said.startswith("The settings are incomplete or wrong: ")
+    assert said.endswith(".")
+    return said.removeprefix("The settings are incomplete or wrong: ").removesuffix(".").split("; ")
+
+
+def test_each_problem_is_said_by_itself_and_all_at_once() -> None:
+    needed = ["AWS_DEFAULT_REGION", "OAM_STATUS_BUCKET", "OAM_STATUS_PREFIX", "OAM_API_TOKEN"]
+    assert problems(**dict.fromkeys(needed)) == [
+        "AWS_DEFAULT_REGION is not set",
+        "OAM_STATUS_BUCKET is not set",
+        "OAM_STATUS_PREFIX is not set",
+        "OAM_API_TOKEN is not set, nor OAM_API_TOKEN_SECRET_ARN (MOCK_OAM_API=true does without)",
+    ]
+    assert problems(
+        OAM_STATUS_BUCKET="A b",
+        OAM_STATUS_PREFIX="a/../b",
+        OAM_STATUS_SQS_QUEUE_URL="name",
+        OAM_CATALOG_URL="x",
+        OAM_TILES_URL="x",
+        OAM_API_TOKEN="a\nb",
+    ) == [
+        "OAM_STATUS_BUCKET is not a bucket's name",
+        "OAM_STATUS_PREFIX has '.' or '..' between slashes, or an unprintable character",
+        "OAM_STATUS_SQS_QUEUE_URL is not a queue's http(s):// URL (its ARN or name is not enough)",
+        "OAM_CATALOG_URL is not an http(s):// URL of a possible host, without user, query and fragment",
+        "OAM_TILES_URL is not an http(s):// URL of a possible host, without user, query and fragment",
+        "OAM_API_TOKEN has a character that can't stand in an HTTP header",
+    ]
