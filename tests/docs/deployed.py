@@ -95,7 +95,7 @@ class Deployed:
 
     def _make_client(self, service: str) -> Any:
         return boto3.client(
-            service,  # type: ignore[call-overload]
+            service,  # type: ignore[call-overload] # the stubs want the name as a literal
             region_name="us-east-1",
             endpoint_url=self.url,
             aws_access_key_id="x",
