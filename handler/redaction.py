@@ -19,7 +19,7 @@ UNREADABLE = "(withheld: it can't be searched for the token)"
 _MAX_ROUNDS = 5  # of all decodings; a text that is still encoded then was made to be so
 _PREFIX_LENGTH = 16  # characters of a token that are enough to recognise it
 _MIN_LENGTH = 6  # of these, where a text breaks off
-_MAX_ESCAPE = 16  # characters of an escape that breaks off after them
+_END_LENGTH = 32  # characters where a text breaks off: a prefix and an escape, each of them perhaps cut
 
 # A backslash with all its repetitions: JSON in JSON doubles them at each level.
 _BACKSLASH = re.compile(r"\\+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2}))?")
@@ -31,7 +31,8 @@ def redact(text: str, token: str) -> str:
 
     An empty token is in no text.
     The text must not have been truncated before: that may leave half of the token. A text that itself broke
-    off is withheld if it ends with a part of the token. The time is proportional to the text's length.
+    off is withheld if its last characters hold the beginning of the token. The time is proportional to the
+    text's length.
     """
     if not token:
         return text
@@ -40,12 +41,11 @@ def redact(text: str, token: str) -> str:
         *_, decoded = _readings(token)
     except ValueError:  # from here, or from html.unescape: a number of thousands of digits
         return UNREADABLE
-    prefixes = {token[:_PREFIX_LENGTH], decoded[:_PREFIX_LENGTH]}
-    wanted = prefixes.union(_in_base64(token))
-    if any(form in reading for reading in readings for form in wanted):
+    prefixes = {form[:_PREFIX_LENGTH] for form in (token, decoded, *_in_base64(token))}
+    if any(prefix in reading for reading in readings for prefix in prefixes):
         return WITHHELD
-    # The first reading and the last one: the ends of the others are half decoded.
-    if any(_ends_in(reading, prefix) for reading in (text, readings[-1]) for prefix in prefixes):
+    ends = [reading[-_END_LENGTH:] for reading in readings]
+    if any(prefix[:_MIN_LENGTH] in end for end in ends for prefix in prefixes):
         return WITHHELD
     return text
 
@@ -77,12 +77,3 @@ def _in_base64(token: str) -> Iterator[str]:
         if len(text) >= _MIN_LENGTH:  # a shorter one may be there by chance
             yield text
             yield text.translate(str.maketrans("+/", "-_"))
-
-
-def _ends_in(text: str, prefix: str) -> bool:
-    """Return whether a text ends with a part of a token's prefix, and perhaps a part of an escape."""
-    return any(
-        text.endswith(prefix[:length], 0, len(text) - rest)
-        for length in range(_MIN_LENGTH, len(prefix) + 1)
-        for rest in range(min(_MAX_ESCAPE, len(text)) + 1)
-    )

@@ -114,6 +114,29 @@ def test_a_token_in_base64_is_withheld_whatever_stands_around_it(
     assert redact(quote(text, safe=""), TOKEN) == WITHHELD
 
 
+@pytest.mark.parametrize("before", ["", "a", "ab"])
+def test_another_token_in_base64_is_shown_though_all_but_one_letter_is_the_same(before: str) -> None:
+    text = base64.b64encode(f"{before}w3cret-token".encode()).decode() + " was not accepted by the catalog"
+    assert redact(text, "s3cret-token") == text
+    assert redact(text, "w3cret-token") == WITHHELD
+
+
+@pytest.mark.parametrize("before", ["", "abc"])
+def test_five_letters_are_enough_for_a_token_to_be_seen_in_base64(before: str) -> None:
+    text = base64.b64encode(f"{before}token".encode()).decode()
+    assert redact(f"{text}, so it was said by the catalog of the images", "token") == WITHHELD
+
+
+@pytest.mark.parametrize("write", [str, lambda token: base64.b64encode(token.encode()).decode()])
+def test_a_text_may_hold_the_beginning_of_a_token_in_its_middle_but_not_break_off_there(
+    write: Callable[[str], str],
+) -> None:
+    begun = "no such: " + write(TOKEN)[:6]
+    assert redact(begun + "-" * 26, TOKEN) == WITHHELD  # 32 characters from where the token begins
+    assert redact(begun + "-" * 27, TOKEN) == begun + "-" * 27
+    assert redact(begun[:-1], TOKEN) == begun[:-1]
+
+
 @pytest.mark.parametrize("code", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 def test_a_token_in_an_answer_of_another_code_is_withheld(code: str) -> None:
     text = f"no such token: {TOKEN}".encode(code).decode(errors="replace")
