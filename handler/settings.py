@@ -113,11 +113,10 @@ def _library_problems(environ: Mapping[str, str], endpoints: Mapping[str, str]) 
     if environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() not in {"", "true", "false"}:
         problems.append("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is neither true nor false")
     of_botocore = "AWS_CA_BUNDLE" if "AWS_CA_BUNDLE" in environ else "REQUESTS_CA_BUNDLE"
-    for name in _BUNDLES:
-        path = environ.get(name, "")
+    for name in (name for name in _BUNDLES if name in environ):
+        path = environ[name]
         # botocore takes no directory, and takes "" for a path; requests ignores "".
-        usable = _is_ca_bundle(path) or (name != of_botocore and (not path or Path(path).is_dir()))
-        if name in environ and not usable:
+        if not _is_ca_bundle(path) and (name == of_botocore or (path and not Path(path).is_dir())):
             problems.append(f"{name} is not a readable bundle of CA certificates")
     return problems
 
@@ -149,23 +148,25 @@ def _is_base_url(url: str, label: re.Pattern[str] = _LABEL) -> bool:
         host = _ascii_host(url)
     except ValueError:
         return False
-    # A user in the URL would take the token's place in the Authorization header.
     return (
         url.isprintable()
         and " " not in url
         and parts.scheme.lower() in {"http", "https"}
         and _is_host(host, label)
-        and not {"@", "?", "#"} & set(url)
+        and not {"?", "#"} & set(url)
     )
 
 
 def _ascii_host(url: str) -> str:
-    """Return a URL's host without its port, as DNS is asked for it."""
+    """Return a URL's host without its port, as DNS is asked for it; with a user, if there is one.
+
+    With that it is no host's name: a user would take the token's place in the Authorization header.
+    """
     if not url.isascii():
         # requests itself, for it has rules of its own (IDNA 2008).
         from requests import Request  # noqa: PLC0415 (late: it is a tenth of a cold start)
 
-        url = Request("POST", url).prepare().url or ""
+        url = str(Request(url=url).prepare().url)
     return re.sub(r":[0-9]*$", "", urlsplit(url).netloc)
 
 

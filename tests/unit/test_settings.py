@@ -116,7 +116,7 @@ def test_a_half_hearted_wish_for_mocking_does_not_send(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["catalog", "ftp://host", "http://", "https://u:p@host", "https://host?q", "https://host#f", "https://host:x", "https://a b", "https://h/\n"]
+    "url", ["catalog", "ftp://host", "http://", "https://u:p@host", "https://u@h\u00f6st", "https://host?q", "https://host#f", "https://host:x", "https://a b", "https://h/\n"]
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["OAM_CATALOG_URL", "OAM_TILES_URL"])
 def test_what_is_no_base_url_is_refused(name: str, url: str) -> None:
@@ -126,7 +126,7 @@ def test_what_is_no_base_url_is_refused(name: str, url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:8080", "https://api.example.org/v1/", "https://[::1]:8080/X"]
+    "url", ["http://127.0.0.1:8080", "https://api.example.org/v1/", "https://[::1]:8080/X", "https://a/@b"]
 )
 def test_base_urls_lose_their_trailing_slash(url: str) -> None:
     assert read(OAM_CATALOG_URL=url).catalog_url == url.rstrip("/")
@@ -248,7 +248,7 @@ def test_a_queue_that_is_no_url_is_refused_at_the_start(url: str) -> None:
     [
         "https://sqs.us-east-1.amazonaws.com/123456789012/oam-status", "https://queue.amazonaws.com/123456789012/q.fifo",
         "https://sqs.cn-north-1.amazonaws.com.cn/123456789012/q", "http://127.0.0.1:4577/123456789012/oam-status",
-        "http://sqs.us-east-1.localhost.localstack.cloud:4566/000000000000/q", "http://elastic_mq:9324/q",
+        "http://sqs.us-east-1.localhost.localstack.cloud:4566/000000000000/q", "http://elastic_mq:9324/q", "https://sqs.us-east-1.amazonaws.com/X",
     ],
 )  # fmt: skip
 def test_the_urls_of_queues_are_taken(url: str) -> None:
@@ -264,7 +264,7 @@ def test_the_urls_of_queues_are_taken(url: str) -> None:
         "api..openaerialmap.org", ".openaerialmap.org", "openaerialmap.org..", ".", "..", "a" * 64, "api." + "a" * 64 + ".org",
         ".".join(["a" * 49] * 5) + ".org1", "-api.org", "api-.org", "api.-org", "api.org-", "a%20b", "a%2fb", "a,b", "a;b",
         "a'b", "a*b", "*.org", "a\\b", "a|b", "(a)", "a~b", "a:b:80", "1.2.3", "1.2.3.4.5", "256.1.1.1", "1.2.3.04", "api.1",
-        "[::1", "::1", "[::g]", "[1.2.3.4]", "[::1]x", "x[::1]", "[]", "\u00e9..org", "\u00e9" * 64 + ".org", "\u2603.net", "a\u3002\u3002b",
+        "[::1", "::1", "[::g]", "[1.2.3.4]", "[v1.a]", "[::1]x", "x[::1]", "[]", "\u00e9..org", "\u00e9" * 64 + ".org", "\u2603.net", "a\u3002\u3002b",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["OAM_CATALOG_URL", "OAM_TILES_URL"])
@@ -355,6 +355,8 @@ def test_each_problem_is_said_by_itself_and_all_at_once() -> None:
         OAM_CATALOG_URL="x",
         OAM_TILES_URL="x",
         OAM_API_TOKEN="a\nb",
+        MOCK_OAM_API="x",
+        AWS_IGNORE_CONFIGURED_ENDPOINT_URLS="x",
     ) == [
         "OAM_STATUS_BUCKET is not a bucket's name",
         "OAM_STATUS_PREFIX has '.' or '..' between slashes, or an unprintable character",
@@ -362,4 +364,6 @@ def test_each_problem_is_said_by_itself_and_all_at_once() -> None:
         "OAM_CATALOG_URL is not an http(s):// URL of a possible host, without user, query and fragment",
         "OAM_TILES_URL is not an http(s):// URL of a possible host, without user, query and fragment",
         "OAM_API_TOKEN has a character that can't stand in an HTTP header",
+        "MOCK_OAM_API is neither true nor false",
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is neither true nor false",
     ]
