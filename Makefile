@@ -90,7 +90,7 @@ bench: setup ## Measure the publisher beside what else one would write (ARGS="--
 	@$(BIN)/python -m tools.bench $(if $(ARGS),$(ARGS),--json docs/benchmark.json --plot docs/benchmark.png)
 
 .PHONY: mutants
-mutants: .venv-mutmut/ready ## Change the pure modules and the notifier, a change at a time: which changes does no test notice? (half an hour)
+mutants: .venv-mutmut/ready ## Change the pure modules and three more, a change at a time: which changes does no test notice? (half an hour)
 	@nice -n 19 .venv-mutmut/bin/python -m mutmut run $(ARGS)
 	@.venv-mutmut/bin/python -m mutmut results
 
