@@ -1,6 +1,7 @@
 """The servers that the tests talk to, over HTTP on loopback; and how the suite runs and says what failed."""
 
 import functools
+import gc
 import os
 import secrets
 import shlex
@@ -61,6 +62,13 @@ UNMEASURED = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what may take longest, so that no process is left with it when the others are done."""
     items.sort(key=lambda item: -max((mark.args[0] for mark in item.iter_markers("timeout")), default=0))
+
+
+def pytest_collection_finish() -> None:
+    """Have Python look for garbage less often, and never in what is loaded: that took a tenth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000)
 
 
 @pytest.hookimpl(wrapper=True)

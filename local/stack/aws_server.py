@@ -32,7 +32,7 @@ _ANY = "0.0.0.0"  # noqa: S104 (all addresses, 127.0.0.1 among them: only for wh
 # It takes a tenth of a second to make a service's; the servers may share it, as they share what moto keeps.
 _backend = functools.cache(create_backend_app)
 
-_SCOPE = re.compile("/(s3|sqs)/aws4_request")
+_SCOPE = re.compile("/([a-z0-9-]+)/aws4_request")
 
 
 def _milliseconds() -> float:
@@ -100,15 +100,17 @@ class _AtomicS3:
     """
 
     def __init__(self) -> None:
+        self._applications = {service: _backend(service) for service in ("s3", "sqs")}
         self._others = DomainDispatcherApplication(_backend)
         self._lock = threading.Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         # The credential scope of an AWS signature names the service; moto takes the unsigned for S3's.
         scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
+        service = scope[1] if scope else ""
         # moto's own dispatcher lists moto's folder twice for each request, a third of the request's time.
-        application = _backend(scope[1]) if scope else self._others
-        if scope and scope[1] == "sqs":
+        application = self._applications.get(service, self._others)
+        if service == "sqs":
             return self._answer(application, environ, start_response)
         with self._lock:
             return self._answer(application, environ, start_response)
