@@ -9,6 +9,7 @@ import signal
 import time
 import uuid
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +17,12 @@ import boto3
 import coverage
 import hypothesis
 import pytest
+import requests
 from botocore.config import Config
 
 from handler.deadline import Deadline
 from local.stack.aws_server import aws_server
+from local.stack.embedded import Stack, embedded_stack
 from tests import processes
 from tests.models import read_models_once
 
@@ -155,6 +158,16 @@ def aws(aws_url: str) -> Aws:
     made = Aws(aws_url, f"status-{uuid.uuid4().hex[:12]}")
     made.s3.create_bucket(Bucket=made.bucket)
     return made
+
+
+@contextmanager
+def stack_of_its_own(port: int = 0, *, max_receive_count: int = 5) -> Iterator[Stack]:
+    """Run an embedded stack that leaves nothing to the next one of this process, whatever happens in it."""
+    with embedded_stack(port, max_receive_count=max_receive_count) as stack:
+        try:
+            yield stack
+        finally:
+            requests.post(f"{stack.url}/moto-api/reset", timeout=60).raise_for_status()
 
 
 @pytest.fixture

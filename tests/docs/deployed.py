@@ -1,6 +1,5 @@
 """The embedded stack, to be found as a deployed one: `--stack NAME` and AWS's CLI work on it as they stand."""
 
-import contextlib
 import io
 import json
 import time
@@ -67,25 +66,6 @@ class Deployed:
             "Outputs": {name: {"Value": value} for name, value in outputs.items()},
         }
         self.client("cloudformation").create_stack(StackName=STACK, TemplateBody=json.dumps(template))
-
-    def remove(self) -> None:
-        """Remove it: moto would keep it for the next server of this process."""
-        function = self.client("lambda")
-        function.delete_event_source_mapping(UUID=self.mapping)
-        function.delete_function(FunctionName=STACK)
-        self.client("iam").delete_role(RoleName=STACK)
-        self.client("secretsmanager").delete_secret(SecretId=self.secret, ForceDeleteWithoutRecovery=True)
-        self.client("logs").delete_log_group(logGroupName=LOG_GROUP)
-        self.client("cloudformation").delete_stack(StackName=STACK)
-        cloudwatch = self.client("cloudwatch")
-        alarms = cloudwatch.describe_alarms()["MetricAlarms"]
-        cloudwatch.delete_alarms(AlarmNames=[alarm["AlarmName"] for alarm in alarms])
-        s3 = self.client("s3")
-        with contextlib.suppress(s3.exceptions.NoSuchBucket):
-            versions = s3.list_object_versions(Bucket=self.bucket)
-            for version in [*versions.get("Versions", []), *versions.get("DeleteMarkers", [])]:
-                s3.delete_object(Bucket=self.bucket, Key=version["Key"], VersionId=version["VersionId"])
-            s3.delete_bucket(Bucket=self.bucket)
 
     def client(self, service: str) -> Any:
         """Give a client; making one takes longer than what is asked of it."""

@@ -63,13 +63,10 @@ class Night:
         self.restart()
 
     def end(self) -> None:
-        """Remove what moto would keep."""
+        """End what runs beside the stack."""
         self.catalog.__exit__(None, None, None)
         self.aws_cli.__exit__()
         self.oam_status.__exit__()
-        self.deployed.remove()
-        for url in (self.stack.queue_url, self.stack.dead_letter_queue_url):
-            self.stack.sqs.delete_queue(QueueUrl=url)
 
     # The function
 

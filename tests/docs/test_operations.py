@@ -13,7 +13,8 @@ import handler.batch
 import handler.queue
 from handler.publisher import Publisher
 from local.stack.catalog_server import CatalogServer
-from local.stack.embedded import BUCKET, embedded_stack
+from local.stack.embedded import BUCKET
+from tests.conftest import stack_of_its_own
 from tests.deploy.translated import TEMPLATE, Stack
 from tests.docs.deployed import LOG_GROUP, TOKEN
 from tests.docs.night import Night
@@ -27,7 +28,7 @@ FINISHED = ("chunk STARTED", "chunk FINISHED", "mosaic STARTED", "mosaic FINISHE
 @pytest.fixture
 def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Night]:
     monkeypatch.setattr(handler.queue, "BASE", 0)  # what failed comes back at once
-    with embedded_stack(visibility_timeout=360, max_receive_count=3) as stack:
+    with stack_of_its_own(max_receive_count=3) as stack:
         running = Night(stack, tmp_path, monkeypatch)
         yield running
         running.end()

@@ -4,19 +4,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.stack.embedded import Stack, embedded_stack
+from local.stack.embedded import Stack
+from tests.conftest import stack_of_its_own
 from tests.factories import body
 
 
 @pytest.fixture
 def stack() -> Iterator[Stack]:
     """A stack with three dead letters, one of them poison."""
-    with embedded_stack() as running:
+    with stack_of_its_own() as running:
         for text in ("poison", body("chunk", "STARTED", "good"), body("mosaic", "FINISHED", "refused")):
             running.sqs.send_message(QueueUrl=running.dead_letter_queue_url, MessageBody=text)
         yield running
-        for url in (running.queue_url, running.dead_letter_queue_url):  # moto's outlive its server
-            running.sqs.delete_queue(QueueUrl=url)
 
 
 @pytest.fixture

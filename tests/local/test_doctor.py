@@ -13,8 +13,8 @@ from local.cli import checks
 from local.cli.doctor import run_checks
 from local.cli.findings import Finding, Result, ok
 from local.stack.catalog_server import CatalogServer
-from local.stack.embedded import FUNCTION_TIMEOUT, Stack, embedded_stack
-from tests.conftest import REGION, Aws
+from local.stack.embedded import FUNCTION_TIMEOUT, Stack
+from tests.conftest import REGION, Aws, stack_of_its_own
 from tests.deploy.translated import TEMPLATE
 from tests.integration.fault_proxy import Fault, FaultProxy
 from tests.local.deployed import OUTPUTS, deploy
@@ -277,10 +277,8 @@ def test_ctrl_c_waits_for_what_is_in_hand() -> None:
 def running() -> Iterator[tuple[Stack, str]]:
     """An embedded stack where other processes find it, and its port."""
     port = free_port()
-    with embedded_stack(port) as stack:
+    with stack_of_its_own(port) as stack:
         yield stack, str(port)
-        for url in (stack.queue_url, stack.dead_letter_queue_url):  # moto's outlive its server
-            stack.sqs.delete_queue(QueueUrl=url)
 
 
 def test_all_is_well_with_the_embedded_stack_and_nothing_of_it_is_changed(
