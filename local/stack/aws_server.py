@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import moto.sqs.models
@@ -110,19 +110,12 @@ class _AtomicS3:
         service = scope[1] if scope else ""
         # moto's own dispatcher lists moto's folder twice for each request, a third of the request's time.
         application = self._applications.get(service, self._others)
-        if service == "sqs":
-            return self._answer(application, environ, start_response)
-        with self._lock:
-            return self._answer(application, environ, start_response)
-
-    def _answer(
-        self, application: Callable[..., Any], environ: dict[str, Any], start_response: Callable[..., Any]
-    ) -> Iterable[bytes]:
-        try:
-            answer: Iterable[bytes] = application(environ, start_response)
-        except NotImplementedError as error:  # so moto says that it does not have a call
-            start_response("501 Not Implemented", [("Content-Type", "application/x-amz-json-1.0")])
-            return [json.dumps({"__type": "UnknownOperationException", "message": str(error)}).encode()]
+        with nullcontext() if service == "sqs" else self._lock:
+            try:
+                answer: Iterable[bytes] = application(environ, start_response)
+            except NotImplementedError as error:  # so moto says that it does not have a call
+                start_response("501 Not Implemented", [("Content-Type", "application/x-amz-json-1.0")])
+                return [json.dumps({"__type": "UnknownOperationException", "message": str(error)}).encode()]
         return answer
 
 
