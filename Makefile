@@ -17,7 +17,7 @@ setup: .venv/ready .venv/bin/oam-status ## Make .venv with everything, pinned an
 .venv/ready: requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' || { echo \
 		"Python 3.11 to 3.14 is needed, and $(PYTHON) is $$($(PYTHON) --version). Say which: make setup PYTHON=python3.13" >&2; exit 1; }
-	@$(PYTHON) local/packaging/make_venv.py --megabytes 500 .venv requirements-dev.txt
+	@$(PYTHON) local/packaging/make_venv.py --megabytes 600 .venv requirements-dev.txt
 
 # This project itself, as an editable: its setuptools is locked, and nothing is downloaded.
 .venv/bin/oam-status: pyproject.toml .venv/ready
@@ -90,13 +90,13 @@ bench: setup ## Measure the publisher beside what else one would write (ARGS="--
 	@$(BIN)/python -m tools.bench $(if $(ARGS),$(ARGS),--json docs/benchmark.json --plot docs/benchmark.png)
 
 .PHONY: mutants
-mutants: .venv-mutmut/ready ## Change the pure modules and three more, a change at a time: which changes does no test notice? (half an hour)
+mutants: .venv-mutmut/ready ## Make small changes to the code, one at a time, and list those that no test notices (half an hour)
 	@nice -n 19 .venv-mutmut/bin/python -m mutmut run $(ARGS)
-	@.venv-mutmut/bin/python -m mutmut results
+	@.venv-mutmut/bin/python -m mutmut results | grep -v ': not checked$$' || true
 
-# Apart from .venv, as it wants another click than sam; the tests' own packages it takes from there.
+# Apart from .venv, as it wants another click than sam; with the same Python, whose packages the tests take from there.
 .venv-mutmut/ready: requirements-mutmut.txt .venv/ready
-	@$(PYTHON) local/packaging/make_venv.py --megabytes 50 --uv $(BIN)/uv .venv-mutmut requirements-mutmut.txt
+	@$(BIN)/python local/packaging/make_venv.py --megabytes 60 --uv $(BIN)/uv .venv-mutmut requirements-mutmut.txt
 	@for packages in .venv-mutmut/lib/*/site-packages; do echo "$(CURDIR)/.venv/lib/$$(basename "$$(dirname "$$packages")")/site-packages" > "$$packages/tests.pth"; done
 
 .PHONY: clean
@@ -160,9 +160,9 @@ scan: .venv-checkov/ready ## Scan template.yaml, raw and translated, with checko
 	@$(BIN)/python -m tests.deploy.translated > build/translated.json 2> build/translated.log || { cat build/translated.log >&2; exit 1; }
 	@.venv-checkov/bin/checkov --file template.yaml build/translated.json --framework cloudformation --compact --quiet --skip-download
 
-# Apart from .venv: it wants other versions of what the function and its tests are pinned to.
+# Apart from .venv, with the same Python: it wants other versions of what the function and its tests are pinned to.
 .venv-checkov/ready: requirements-checkov.txt | .venv/ready
-	@$(PYTHON) local/packaging/make_venv.py --megabytes 200 --uv $(BIN)/uv .venv-checkov requirements-checkov.txt
+	@$(BIN)/python local/packaging/make_venv.py --megabytes 200 --uv $(BIN)/uv .venv-checkov requirements-checkov.txt
 
 .PHONY: deploy
 deploy: build ## Deploy: sam deploy (GUIDED=1 asks for every parameter; ENV=production)

@@ -19,7 +19,7 @@ UNREADABLE = "(withheld: it can't be searched for the token)"
 _MAX_ROUNDS = 5  # of all decodings; a text that is still encoded then was made to be so
 _PREFIX_LENGTH = 16  # characters of a token that are enough to recognise it
 _MIN_LENGTH = 6  # of these, where a text breaks off
-_END_LENGTH = 32  # characters where a text breaks off: a prefix and an escape, each of them perhaps cut
+_END_LENGTH = 32  # last characters of a text that breaks off: a prefix and an escape, both perhaps incomplete
 
 # A backslash with all its repetitions: JSON in JSON doubles them at each level.
 _BACKSLASH = re.compile(r"\\+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2}))?")

@@ -148,20 +148,20 @@ def _is_base_url(url: str, label: re.Pattern[str] = _LABEL) -> bool:
         host = _ascii_host(url)
     except ValueError:
         return False
+    # A user in the URL would take the token's place in the Authorization header. No host's name has an @, but
+    # the zone of an IPv6 address may (RFC 4007, 11.2): https://[fe80::1%u]:p@[::1] is one to ipaddress.
     return (
         url.isprintable()
         and " " not in url
         and parts.scheme.lower() in {"http", "https"}
+        and "@" not in parts.netloc
         and _is_host(host, label)
         and not {"?", "#"} & set(url)
     )
 
 
 def _ascii_host(url: str) -> str:
-    """Return a URL's host without its port, as DNS is asked for it; with a user, if there is one.
-
-    With that it is no host's name: a user would take the token's place in the Authorization header.
-    """
+    """Return a URL's host without its port, as DNS is asked for it."""
     if not url.isascii():
         # requests itself, for it has rules of its own (IDNA 2008).
         from requests import Request  # noqa: PLC0415 (late: it is a tenth of a cold start)

@@ -14,7 +14,7 @@ from tests.forks import Streams, run_module, start_module
 ROOT = Path(__file__).parents[1]
 
 # All that is taken from the user. PIP_*, and the two below, lead pip to its index, and nothing else anywhere.
-KEPT = frozenset({"CI", "HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SEED", "SHELL"}) | frozenset(
+KEPT = frozenset({"CI", "HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SHELL"}) | frozenset(
     {"SSL_CERT_DIR", "SSL_CERT_FILE", "TERM", "TMPDIR", "TZ", "USER"}
 )
 KEPT_PREFIXES = ("LC_", "PIP_", "PYTEST_", "COV_", "COVERAGE_", "HYPOTHESIS_", "MUTANT_", "OAM_CHAOS_")

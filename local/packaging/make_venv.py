@@ -69,7 +69,7 @@ def make(folder: Path, requirements: Path, uv: Path | None, megabytes: int) -> N
     count = len(re.findall(r"^[\w.-]+==", pinned, re.MULTILINE))
     version = ".".join(map(str, sys.version_info[:3]))
     say(f"Setting up {folder} with Python {version} ({sys.executable}), once:")
-    say(f"at most {count} packages, about {megabytes} MB; 10 seconds if they are cached, 20 or more if not.")
+    say(f"at most {count} packages, about {megabytes} MB; 10 seconds if they are cached, minutes at worst.")
     (folder / "ready").unlink(missing_ok=True)
     if run([sys.executable, "-m", "venv", "--clear", str(folder)]):
         raise SetupError("Python's venv failed. Debian has it in a package of its own, python3-venv.")

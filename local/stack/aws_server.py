@@ -61,7 +61,7 @@ def aws_server(port: int = 0, host: str = HOST) -> Iterator[str]:
     Raises:
         OSError: when the port is taken, or this machine has no such address.
     """
-    application = _AtomicS3()
+    application = _Dispatcher()
     with ExitStack() as stack:
         port = stack.enter_context(_serving(application, _ANY if host == _ANY else HOST, port))
         if host not in {_ANY, HOST}:
@@ -70,7 +70,7 @@ def aws_server(port: int = 0, host: str = HOST) -> Iterator[str]:
 
 
 @contextmanager
-def _serving(application: "_AtomicS3", host: str, port: int) -> Iterator[int]:
+def _serving(application: "_Dispatcher", host: str, port: int) -> Iterator[int]:
     """Serve an application on one address until the context ends; yield the port."""
     # A socket of our own, because werkzeug ends the process when a port is taken.
     with socket.create_server((host, port), backlog=128) as listening:
@@ -92,10 +92,10 @@ def _serving(application: "_AtomicS3", host: str, port: int) -> Iterator[int]:
         server.server_close()
 
 
-class _AtomicS3:
-    """Lets one S3 request at a time through to moto.
+class _Dispatcher:
+    """Gives a request to its service in moto, and to S3 one at a time.
 
-    Its conditional PUT looks at the stored object, then writes: two at once would both find their ETag. SQS
+    S3's conditional PUT looks at the stored object, then writes: two at once would both find their ETag. SQS
     requests need no such thing, and a long poll would keep everybody out.
     """
 
@@ -108,7 +108,7 @@ class _AtomicS3:
         # The credential scope of an AWS signature names the service; moto takes the unsigned for S3's.
         scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
         service = scope[1] if scope else ""
-        # moto's own dispatcher lists moto's folder twice for each request, a third of the request's time.
+        # moto's own dispatcher looks for the service on the disk at each request, which takes a millisecond.
         application = self._applications.get(service, self._others)
         with nullcontext() if service == "sqs" else self._lock:
             try:

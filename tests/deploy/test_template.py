@@ -49,6 +49,7 @@ def test_sam_finds_nothing_to_complain_of_whatever_the_environment() -> None:
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())
     for name in ("default", "staging", "production"):
         assert config[name]["validate"] == {"parameters": {"lint": True}}, name
+        assert set(config[name]["global"]["parameters"]) == {"stack_name"}, name
     # WHEN
     done = processes.run(
         [BIN / "sam", "validate", "--config-env", "production"],

@@ -116,7 +116,7 @@ def test_a_half_hearted_wish_for_mocking_does_not_send(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["catalog", "ftp://host", "http://", "https://u:p@host", "https://u@h\u00f6st", "https://host?q", "https://host#f", "https://host:x", "https://a b", "https://h/\n"]
+    "url", ["catalog", "ftp://host", "http://", "https://u:p@host", "https://u@h\u00f6st", "https://@h\u00f6st", "https://[fe80::1%u]:p@[::1]", "https://[::1%25a@b]", "https://host?q", "https://host#f", "https://host:x", "https://a b", "https://h/\n"]
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["OAM_CATALOG_URL", "OAM_TILES_URL"])
 def test_what_is_no_base_url_is_refused(name: str, url: str) -> None:

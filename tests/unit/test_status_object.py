@@ -305,7 +305,7 @@ def full_history(at: int) -> list[Event]:
 def beside_a_full_history() -> list[tuple[tuple[str, dict[str, Any]], int]]:
     """Pair the largest messages with the time at which 300 others begin: after it or before, in turn.
 
-    Those that become the largest objects get both.
+    The three largest get both.
     """
     *others, one, two, three = sorted(largest_messages(), key=lambda message: len(encode(message[1])))
     return [
