@@ -17,7 +17,7 @@ setup: .venv/ready .venv/bin/oam-status ## Make .venv with everything, pinned an
 .venv/ready: requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' || { echo \
 		"Python 3.11 to 3.14 is needed, and $(PYTHON) is $$($(PYTHON) --version). Say which: make setup PYTHON=python3.13" >&2; exit 1; }
-	@$(PYTHON) local/packaging/make_venv.py --megabytes 600 .venv requirements-dev.txt
+	@$(PYTHON) local/packaging/make_venv.py --megabytes 500 .venv requirements-dev.txt
 
 # This project itself, as an editable: its setuptools is locked, and nothing is downloaded.
 .venv/bin/oam-status: pyproject.toml .venv/ready

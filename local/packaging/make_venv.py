@@ -101,8 +101,9 @@ def install(folder: Path, requirements: Path, uv: Path | None) -> bool:
         Whether it was done.
     """
     if uv:
-        python = str(folder / "bin" / "python")
-        if not run([str(uv), "pip", "install", "--python", python, *PIP_OPTIONS, str(requirements)]):
+        # The system's certificates, as a newer pip takes them: a proxy's own is there, not among uv's.
+        command = [str(uv), "pip", "install", "--system-certs", "--python", str(folder / "bin" / "python")]
+        if not run([*command, *PIP_OPTIONS, str(requirements)]):
             return True
         say("uv failed. The same with pip and its configuration, which takes a minute or more:")
     return not run([*pip(folder), *PIP_OPTIONS, str(requirements)], PIP_NEWS)

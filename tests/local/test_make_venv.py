@@ -129,6 +129,16 @@ def test_the_pinned_uv_is_taken_with_all_its_hashes(tmp_path: Path, monkeypatch:
     assert text.count("--hash=sha256:") >= 10
 
 
+def test_behind_a_proxy_uv_trusts_what_the_system_trusts_so_that_no_slow_pip_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(make_venv, "run", lambda command, shown="": asked.append(command))
+    assert make_venv.install(tmp_path, tmp_path / "requirements.txt", tmp_path / "uv")
+    (command,) = asked
+    assert command[:4] == [str(tmp_path / "uv"), "pip", "install", "--system-certs"]
+
+
 def test_an_environment_that_lacks_a_package_is_not_ready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
