@@ -106,7 +106,7 @@ clean: ## Remove what was built and set up here
 # --- Dependencies -------------------------------------------------------------------------------------
 
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --system-certs --quiet
 
 .PHONY: lock
 lock: setup ## Pin again what pyproject.toml asks for, with hashes (UPGRADE=1: the newest versions)
