@@ -17,7 +17,7 @@ setup: .venv/ready .venv/bin/oam-status ## Make .venv with everything, pinned an
 .venv/ready: requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' || { echo \
 		"Python 3.11 to 3.14 is needed, and $(PYTHON) is $$($(PYTHON) --version). Say which: make setup PYTHON=python3.13" >&2; exit 1; }
-	@$(PYTHON) local/packaging/make_venv.py --megabytes 500 .venv requirements-dev.txt
+	@$(PYTHON) local/packaging/make_venv.py --megabytes 700 .venv requirements-dev.txt
 
 # This project itself, as an editable: its setuptools is locked, and nothing is downloaded.
 .venv/bin/oam-status: pyproject.toml .venv/ready
@@ -96,7 +96,7 @@ mutants: .venv-mutmut/ready ## Make small changes to the code, one at a time, an
 
 # Apart from .venv, as it wants another click than sam; with the same Python, whose packages the tests take from there.
 .venv-mutmut/ready: requirements-mutmut.txt .venv/ready
-	@$(BIN)/python local/packaging/make_venv.py --megabytes 60 --uv $(BIN)/uv .venv-mutmut requirements-mutmut.txt
+	@$(BIN)/python local/packaging/make_venv.py --megabytes 70 --uv $(BIN)/uv .venv-mutmut requirements-mutmut.txt
 	@for packages in .venv-mutmut/lib/*/site-packages; do echo "$(CURDIR)/.venv/lib/$$(basename "$$(dirname "$$packages")")/site-packages" > "$$packages/tests.pth"; done
 
 .PHONY: clean

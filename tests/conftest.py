@@ -51,13 +51,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 # Where handler/ is run as other processes, or by chance: measuring would cost time and tell nothing. Nor do the
-# laws, whose thousands of examples run what the unit tests do.
+# laws, whose thousands of examples run what the unit tests do, and whole batches of what other tests run alone.
 UNMEASURED = (
     "tests/deploy",
     "tests/docs",
+    "tests/integration/test_log_lines.py",
     "tests/integration/test_memory.py",
+    "tests/integration/test_metrics.py",
+    "tests/integration/test_poison.py",
     "tests/local",
     "tests/properties",
+    "tests/runtime",
     "tests/tools",
 )
 

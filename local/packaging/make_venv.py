@@ -69,7 +69,7 @@ def make(folder: Path, requirements: Path, uv: Path | None, megabytes: int) -> N
     count = len(re.findall(r"^[\w.-]+==", pinned, re.MULTILINE))
     version = ".".join(map(str, sys.version_info[:3]))
     say(f"Setting up {folder} with Python {version} ({sys.executable}), once:")
-    say(f"at most {count} packages, about {megabytes} MB; 10 seconds if they are cached, minutes at worst.")
+    say(f"at most {count} packages, about {megabytes} MB; 20 seconds if they are cached, minutes at worst.")
     (folder / "ready").unlink(missing_ok=True)
     if run([sys.executable, "-m", "venv", "--clear", str(folder)]):
         raise SetupError("Python's venv failed. Debian has it in a package of its own, python3-venv.")
@@ -101,9 +101,10 @@ def install(folder: Path, requirements: Path, uv: Path | None) -> bool:
         Whether it was done.
     """
     if uv:
-        # The system's certificates, as a newer pip takes them: a proxy's own is there, not among uv's.
-        command = [str(uv), "pip", "install", "--system-certs", "--python", str(folder / "bin" / "python")]
-        if not run([*command, *PIP_OPTIONS, str(requirements)]):
+        # The system's certificates, as a newer pip takes them: a proxy's own is there, not among uv's. And
+        # bytecode, as pip makes it: else each process of the first run of the tests makes it for itself.
+        options = ["--system-certs", "--compile-bytecode", "--python", str(folder / "bin" / "python")]
+        if not run([str(uv), "pip", "install", *options, *PIP_OPTIONS, str(requirements)]):
             return True
         say("uv failed. The same with pip and its configuration, which takes a minute or more:")
     return not run([*pip(folder), *PIP_OPTIONS, str(requirements)], PIP_NEWS)

@@ -136,7 +136,8 @@ def test_behind_a_proxy_uv_trusts_what_the_system_trusts_so_that_no_slow_pip_is_
     monkeypatch.setattr(make_venv, "run", lambda command, shown="": asked.append(command))
     assert make_venv.install(tmp_path, tmp_path / "requirements.txt", tmp_path / "uv")
     (command,) = asked
-    assert command[:4] == [str(tmp_path / "uv"), "pip", "install", "--system-certs"]
+    assert command[:3] == [str(tmp_path / "uv"), "pip", "install"]
+    assert "--system-certs" in command
 
 
 def test_an_environment_that_lacks_a_package_is_not_ready(

@@ -118,7 +118,7 @@ def test_a_batch_holds_what_comes_in_its_window_and_no_more_than_it_may() -> Non
 
 
 def test_the_jobs_that_are_timed_are_listed_whole_over_several_pages() -> None:
-    with jobs.bucket(1_500, latency=1) as url:
+    with jobs.bucket(1_100, latency=1) as url:
         found = jobs.list_jobs(url, "--failed", "--all")
-    assert found.lines == 150
+    assert found.lines == 110
     assert found.memory > 10
