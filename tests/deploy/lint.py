@@ -10,25 +10,31 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-
-from cfnlint.config import ConfigMixIn, ManualArgs
-from cfnlint.decode.decode import decode_str
-from cfnlint.runner import Runner
+from typing import TYPE_CHECKING
 
 from tests.deploy.translated import COMBINATIONS, conditions, translate
+
+if TYPE_CHECKING:
+    from cfnlint.runner import Runner
 
 # The name of a parameter or a condition, with a value that it has.
 Side = tuple[str, str | bool]
 
 
 @functools.cache
-def runner() -> Runner:
+def runner() -> "Runner":
     """Load cfn-lint's rules and schemas, once for all templates: it takes as long as linting one."""
+    # Late: half a second, in each process of the suite, and one of them lints.
+    from cfnlint.config import ConfigMixIn, ManualArgs  # noqa: PLC0415
+    from cfnlint.runner import Runner  # noqa: PLC0415
+
     return Runner(ConfigMixIn(**ManualArgs(regions=["us-east-1"])))
 
 
 def findings(parameters: dict[str, str]) -> list[str]:
     """Give what cfn-lint finds in the template as SAM translates it with these parameters."""
+    from cfnlint.decode.decode import decode_str  # noqa: PLC0415 (late, as above)
+
     template, errors = decode_str(json.dumps(translate(parameters)))
     return [str(match) for match in errors or runner().validate_template(template)]
 
