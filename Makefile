@@ -162,7 +162,7 @@ scan: .venv-checkov/ready ## Scan template.yaml, raw and translated, with checko
 
 # Apart from .venv, with the same Python: it wants other versions of what the function and its tests are pinned to.
 .venv-checkov/ready: requirements-checkov.txt | .venv/ready
-	@$(BIN)/python local/packaging/make_venv.py --megabytes 200 --uv $(BIN)/uv .venv-checkov requirements-checkov.txt
+	@$(BIN)/python local/packaging/make_venv.py --megabytes 260 --uv $(BIN)/uv .venv-checkov requirements-checkov.txt
 
 .PHONY: deploy
 deploy: build ## Deploy: sam deploy (GUIDED=1 asks for every parameter; ENV=production)

@@ -68,6 +68,10 @@ UNMEASURED = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what may take longest, so that no process is left with it when the others are done."""
+    for item in items:
+        if item.nodeid.startswith(UNMEASURED) and item.get_closest_marker("no_cover"):
+            # pytest-cov would stop what is stopped, and coverage fail at its end, in the middle of a green run.
+            raise pytest.UsageError(f"{item.nodeid} is not measured; take its mark no_cover away.")
     items.sort(key=lambda item: -max((mark.args[0] for mark in item.iter_markers("timeout")), default=0))
 
 

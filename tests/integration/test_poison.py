@@ -172,7 +172,6 @@ def test_10_000_images_reach_the_catalog(function: Function) -> None:
     assert not function.logged("Stored object replaced")
 
 
-@pytest.mark.no_cover  # large, and covered by small ones
 def test_the_messages_that_become_the_largest_objects_end_in_ones_that_are_read_again(
     function: Function,
 ) -> None:
