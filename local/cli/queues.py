@@ -64,6 +64,8 @@ def count(sqs: "SQSClient", queue_url: str) -> Counts:
 
 def attributes(sqs: "SQSClient", queue_url: str, *names: str) -> dict[str, str]:
     """Give those of a queue's attributes that it has."""
-    # The stubs want each name as a literal.
-    answer = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=list(names))  # type: ignore[arg-type]
+    answer = sqs.get_queue_attributes(
+        QueueUrl=queue_url,
+        AttributeNames=list(names),  # type: ignore[arg-type] # the stubs want each name as a literal
+    )
     return {str(name): value for name, value in answer.get("Attributes", {}).items()}

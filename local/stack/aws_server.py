@@ -41,8 +41,8 @@ def _milliseconds() -> float:
 
 # At each send moto counts its queue's messages, and asks the time for every one of them, by way of a date:
 # 2,000 sends took 80 s, and take 9 (https://github.com/getmoto/moto/blob/master/moto/sqs/models.py).
-# moto has no setting for it, and does not export the name to type checkers: hence the mark.
-moto.sqs.models.unix_time_millis = _milliseconds  # type: ignore[assignment,attr-defined]
+# moto has no setting for it.
+moto.sqs.models.unix_time_millis = _milliseconds  # type: ignore[assignment,attr-defined] # not exported by moto
 
 
 @contextmanager

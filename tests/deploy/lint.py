@@ -24,9 +24,8 @@ Side = tuple[str, str | bool]
 @functools.cache
 def runner() -> "Runner":
     """Load cfn-lint's rules and schemas, once for all templates: it takes as long as linting one."""
-    # Late: half a second, in each process of the suite, and one of them lints.
-    from cfnlint.config import ConfigMixIn, ManualArgs  # noqa: PLC0415
-    from cfnlint.runner import Runner  # noqa: PLC0415
+    from cfnlint.config import ConfigMixIn, ManualArgs  # noqa: PLC0415 (late: half a second, and few processes lint)
+    from cfnlint.runner import Runner  # noqa: PLC0415 (late, as above)
 
     return Runner(ConfigMixIn(**ManualArgs(regions=["us-east-1"])))
 
