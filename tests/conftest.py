@@ -68,10 +68,6 @@ UNMEASURED = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what may take longest, so that no process is left with it when the others are done."""
-    for item in items:
-        if item.nodeid.startswith(UNMEASURED) and item.get_closest_marker("no_cover"):
-            # pytest-cov would stop what is stopped, and coverage fail at its end, in the middle of a green run.
-            raise pytest.UsageError(f"{item.nodeid} is not measured; take its mark no_cover away.")
     items.sort(key=lambda item: -max((mark.args[0] for mark in item.iter_markers("timeout")), default=0))
 
 
@@ -84,8 +80,12 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Measure no coverage of these tests, nor of their fixtures (which the marker no_cover does not leave out)."""
-    measuring = coverage.Coverage.current() if item.nodeid.startswith(UNMEASURED) else None
+    """Measure no coverage of these tests, nor of those that are marked as unmeasured.
+
+    Nor of their fixtures, which pytest-cov's own marker no_cover does not leave out; it is not for use beside this.
+    """
+    unmeasured = item.nodeid.startswith(UNMEASURED) or item.get_closest_marker("unmeasured")
+    measuring = coverage.Coverage.current() if unmeasured else None
     if measuring:
         measuring.stop()
     try:

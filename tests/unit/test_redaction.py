@@ -159,7 +159,7 @@ PIECES = ["\\", "%", "&", "&#", "&#9", "&#x", "&am", "&amp;", "&#65;", "%41", "\
 TOKENS = ["-secret-token", "s3cret-token", "\\" * 40, "&" * 40, "%41" * 15, "-" * 8_000, "a" * 8_000 + "b"]
 
 
-@pytest.mark.no_cover  # large, and covered by small ones
+@pytest.mark.unmeasured  # large, and covered by small ones
 @pytest.mark.parametrize(
     ("piece", "token"),
     # Decoding looks at the text alone, the search at the token: each piece with one, each token with those like it.

@@ -273,7 +273,7 @@ def test_the_object_stays_under_4_mib_by_truncating_old_texts_first_and_no_more_
     assert to_json("j", fold(read(found, 0), failures)) == found
 
 
-@pytest.mark.no_cover  # large, and covered by small ones
+@pytest.mark.unmeasured  # large, and covered by small ones
 @pytest.mark.parametrize(
     "more",
     [{"parts": ["x" * 900] * 1_100}, {"k" * 1_000_000: 1}, {f"{n:060}": None for n in range(15_000)},
@@ -314,7 +314,7 @@ def beside_a_full_history() -> list[tuple[tuple[str, dict[str, Any]], int]]:
     ]
 
 
-@pytest.mark.no_cover  # large, and covered by small ones
+@pytest.mark.unmeasured  # large, and covered by small ones
 @pytest.mark.parametrize(("largest", "first"), beside_a_full_history())
 def test_the_largest_message_that_sqs_takes_fits_whole_beside_a_full_history(
     largest: tuple[str, dict[str, Any]], first: int
