@@ -170,7 +170,10 @@ def aws(aws_url: str) -> Aws:
 
 @contextmanager
 def stack_of_its_own(port: int = 0, *, max_receive_count: int = 5) -> Iterator[Stack]:
-    """Run an embedded stack that leaves nothing to the next one of this process, whatever happens in it."""
+    """Run an embedded stack that leaves nothing to the next one of this process, whatever happens in it.
+
+    At its end all that moto holds in this process is gone, also what a test has put there by `aws`.
+    """
     with embedded_stack(port, max_receive_count=max_receive_count) as stack:
         try:
             yield stack

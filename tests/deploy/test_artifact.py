@@ -143,6 +143,12 @@ def delivered(function: LambdaRuntime, event: Any) -> Any:
     return function.invoke({"Records": [one for one in event["Records"] if one["messageId"] in failed]})
 
 
+def errors(function: LambdaRuntime) -> set[str]:
+    """Give the errors of all deliveries, but for that of a late S3: `delivered` looks at the last answers alone."""
+    lines = [json.loads(line) for line in function.own_lines() if line.startswith("{")]
+    return {line["error"] for line in lines if "error" in line} - {"StatusStoreError"}
+
+
 def test_the_built_artifact_does_with_every_event_file_what_the_sources_do(
     built: Path,
     aws: Aws,
@@ -159,12 +165,17 @@ def test_the_built_artifact_does_with_every_event_file_what_the_sources_do(
         with LambdaRuntime(ROOT, environment, tmp_path) as sources:
             # GIVEN what the sources do with each
             expected = {n: outcome(s3, aws.bucket, delivered(sources, event)) for n, event in events.items()}
+            expected_errors = errors(sources)
         with LambdaRuntime(built, environment | path, tmp_path, python) as artifact:
             # WHEN the artifact gets them
             found = {n: outcome(s3, aws.bucket, delivered(artifact, event)) for n, event in events.items()}
+            found_errors = errors(artifact)
     # THEN they do the same
     assert found == expected
     assert all(len(one) > 1 for one in found.values())
+    # AND no first delivery failed where the sources' does not
+    assert found_errors == expected_errors
+    assert "InvalidMessage" in expected_errors
 
 
 def test_it_is_the_artifacts_own_packages_and_bytecode_that_run(
