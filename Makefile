@@ -71,10 +71,10 @@ format: setup ## Format the code and fix what the linter can
 	@$(BIN)/ruff check --quiet --fix .
 
 # Most tests wait for something, so there are more processes than cores; each takes the next test when it is done.
-WORKERS := --numprocesses $(or $(N),4) --maxschedchunk 1
+WORKERS := --numprocesses $(or $(N),5) --maxschedchunk 1
 
 .PHONY: test
-test: setup ## Run all tests; branch coverage of handler/ has to be 95 % (N=4 processes; ARGS="-k name" for some)
+test: setup ## Run all tests; branch coverage of handler/ has to be 95 % (N=5 processes; ARGS="-k name" for some)
 	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),$(WORKERS) --cov --cov-report=term)
 
 .PHONY: test-fast

@@ -1,6 +1,5 @@
 """The servers that the tests talk to, over HTTP on loopback; and how the suite runs and says what failed."""
 
-import functools
 import gc
 import os
 import secrets
@@ -8,13 +7,13 @@ import shlex
 import signal
 import time
 import uuid
+import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import boto3
-import coverage
 import hypothesis
 import pytest
 import requests
@@ -34,7 +33,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 processes.enter_clean_environment()
 read_models_once()
 
-pytest_plugins = ["tests.function", "tests.integration.stage"]
+pytest_plugins = ["tests.function", "tests.integration.stage", "tests.measuring"]
 
 REGION = "us-east-1"
 TOKEN = "s3cret-token"  # of the test catalog
@@ -50,25 +49,19 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.hypothesis_seed = str(secrets.randbelow(2**32))
 
 
-# Where handler/ is run as other processes, or by chance: measuring would cost time and tell nothing. Nor do the
-# laws, whose thousands of examples run what the unit tests do, and whole batches of what other tests run alone.
-UNMEASURED = (
-    "tests/deploy",
-    "tests/docs",
-    "tests/integration/test_log_lines.py",
-    "tests/integration/test_memory.py",
-    "tests/integration/test_metrics.py",
-    "tests/integration/test_poison.py",
-    "tests/local",
-    "tests/properties",
-    "tests/runtime",
-    "tests/tools",
-)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what may take longest, so that no process is left with it when the others are done."""
-    items.sort(key=lambda item: -max((mark.args[0] for mark in item.iter_markers("timeout")), default=0))
+    """Begin with what may take longest, and end with what is short: so all processes end at the same time.
+
+    The tests between are mixed, though always in the same way: those of a module that waits would have all processes
+    wait at once.
+    """
+
+    def place(item: pytest.Item) -> tuple[float, bool, int]:
+        limit = max((mark.args[0] for mark in item.iter_markers("timeout")), default=0)
+        short = item.nodeid.startswith(("tests/unit", "tests/properties"))
+        return -limit, short, 0 if short else zlib.crc32(item.nodeid.encode())
+
+    items.sort(key=place)
 
 
 def pytest_collection_finish() -> None:
@@ -76,23 +69,6 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Measure no coverage of these tests, nor of those that are marked as unmeasured.
-
-    Nor of their fixtures, which pytest-cov's own marker no_cover does not leave out; it is not for use beside this.
-    """
-    unmeasured = item.nodeid.startswith(UNMEASURED) or item.get_closest_marker("unmeasured")
-    measuring = coverage.Coverage.current() if unmeasured else None
-    if measuring:
-        measuring.stop()
-    try:
-        return (yield)
-    finally:
-        if measuring:
-            measuring.start()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -117,7 +93,8 @@ class Aws:
     """An S3 and SQS server, and a bucket of its own for each test."""
 
     url: str
-    bucket: str
+    bucket: str = ""
+    s3: Any = None  # of the session: to make a client takes as long as several requests
 
     def client(self, service: str, url: str | None = None) -> Any:
         """Make a client, as the function configures it."""
@@ -135,10 +112,6 @@ class Aws:
                 s3={"addressing_style": "path"},
             ),
         )
-
-    @functools.cached_property
-    def s3(self) -> Any:
-        return self.client("s3")
 
     def put(self, key: str, body: bytes) -> None:
         """Write an object with no condition."""
@@ -161,9 +134,14 @@ def aws_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def s3(aws_url: str) -> Any:
+    return Aws(aws_url).client("s3")
+
+
 @pytest.fixture
-def aws(aws_url: str) -> Aws:
-    made = Aws(aws_url, f"status-{uuid.uuid4().hex[:12]}")
+def aws(aws_url: str, s3: Any) -> Aws:
+    made = Aws(aws_url, f"status-{uuid.uuid4().hex[:12]}", s3)
     made.s3.create_bucket(Bucket=made.bucket)
     return made
 

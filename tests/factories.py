@@ -82,8 +82,11 @@ def record(text: str, at: int = 0, message_id: str | None = None, receives: int 
 
 
 def largest_messages() -> list[tuple[str, dict[str, Any]]]:
-    """Give messages as large as SQS takes them, each with what it says: those that grow most when written."""
-    return [*_long_texts(), *_long_lists(), *_long_images()]
+    """Give messages as large as SQS takes them, each with what it says: those that grow most when written.
+
+    The three that become the largest are the last.
+    """
+    return [*_long_texts(), *_long_images(), *_long_lists(), _long_list_beside_an_image()]
 
 
 def _long_texts() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -101,7 +104,7 @@ def _long_texts() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _long_lists() -> Iterator[tuple[str, dict[str, Any]]]:
     head = '{"jobId":"j","stage":"mosaic","status":"STARTED","x":['
-    for written in ("9e15", "[]", '{"":9e15}'):  # the number that grows most, and what takes the most memory
+    for written in ("[]", "9e15", '{"":9e15}'):  # what takes the most memory, and the number that grows most
         count, rest = divmod(MIB - len(head) - len("0]}"), len(written) + 1)
         text = head + (written + ",") * count + "0]" + " " * rest + "}"
         yield text, fields("mosaic", "STARTED", x=[*[json.loads(written)] * count, 0])
@@ -112,10 +115,13 @@ def _long_images() -> Iterator[tuple[str, dict[str, Any]]]:
         own = fields("mosaic", "FINISHED", images=[image] * count, log="")
         own["log"] = "l" * (MIB - len(_compact(own)))
         yield _compact(own), own
+
+
+def _long_list_beside_an_image() -> tuple[str, dict[str, Any]]:
     own = fields("mosaic", "FINISHED", images=["i" * 500_000], x=[])
     count, rest = divmod(MIB - len(_compact(own)) - 1, 5)
     text = _compact(own)[:-2] + "9e15," * count + "0]" + " " * rest + "}"
-    yield text, own | {"x": [*[9e15] * count, 0]}
+    return text, own | {"x": [*[9e15] * count, 0]}
 
 
 def _compact(own: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ BATCHING = TEMPLATE["Parameters"]["BatchingWindow"]["Default"]
 ALARM = Stack().properties("MessageFailuresAlarm")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def production() -> Stack:
     return Stack(Environment="production")
 

@@ -33,7 +33,7 @@ def hashes(folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """Build with sam, as `make build` does, but elsewhere; once, whichever of the suite's processes is first."""
     own = tmp_path_factory.getbasetemp()
@@ -115,7 +115,7 @@ def test_a_package_index_that_gives_something_else_stops_the_build(
         build(tmp_path / "target")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, str]]:
     """Give the Python that is to run the artifact, and what it needs to find AWS's runtime client.
 

@@ -66,7 +66,7 @@ def night(function: Function, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return function.output.splitlines()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def of_lambda(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Give the lines of Lambda's runtime when the function raises, and of Lambda when its time is up."""
     with LambdaRuntime(

@@ -31,7 +31,7 @@ from tests.docs.pages import PAGES
 BIN = ROOT / ".venv" / "bin"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def stack() -> Stack:
     return Stack()
 

@@ -49,7 +49,7 @@ def test_the_checks_find_what_they_look_for(tmp_path: Path) -> None:
     assert anchors(page) == {"a-pages-first-heading-with-code"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def listed() -> set[str]:
     """Return what `make` alone lists."""
     shown = processes.run(["make"], cwd=ROOT, check=True).stdout

@@ -98,7 +98,7 @@ def test_pre_commit_runs_what_make_check_runs(tmp_path: Path) -> None:
         assert (hook["language"], hook["pass_filenames"], hook["always_run"]) == ("system", "false", "true")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def editorconfig() -> configparser.ConfigParser:
     parser = configparser.ConfigParser()
     parser.read_string("[top]\n" + (ROOT / ".editorconfig").read_text())

@@ -48,16 +48,16 @@ def test_nothing_is_lost_and_nothing_goes_backwards(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sabotage", "kind"),
+    ("sabotage", "jobs", "kind"),
     [
-        ("if-match", "regressed"),  # and lost, unless SQS happens to deliver the message once more
-        ("acknowledge", "lost"),
-        ("arrival-order", "status"),
+        ("if-match", 30, "regressed"),  # and lost, unless SQS happens to deliver the message once more
+        ("acknowledge", 12, "lost"),
+        ("arrival-order", 12, "status"),
     ],
 )
 @pytest.mark.timeout(200)
-def test_a_broken_function_is_noticed(tmp_path: Path, sabotage: str, kind: str) -> None:
-    code, report, printed = run(tmp_path, "--small", "--seed", "2", sabotage=sabotage)
+def test_a_broken_function_is_noticed(tmp_path: Path, sabotage: str, jobs: int, kind: str) -> None:
+    code, report, printed = run(tmp_path, "--small", "--seed", "2", f"--jobs={jobs}", sabotage=sabotage)
     assert code == 1, printed
     assert kind in report["findings"], printed
 

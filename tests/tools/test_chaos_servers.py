@@ -12,7 +12,6 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from local.stack.aws_server import aws_server
 from tools.chaos.aws import S3, SQS
 from tools.chaos.proxy import Plan, Proxy, Response
 
@@ -30,11 +29,10 @@ def client(service: str, url: str) -> Any:
     )
 
 
-@pytest.fixture(scope="module")
-def moto_url() -> Iterator[str]:
-    with aws_server() as url:
-        client("s3", url).create_bucket(Bucket=BUCKET)
-        yield url
+@pytest.fixture
+def moto_url(aws_url: str) -> str:
+    client("s3", aws_url).create_bucket(Bucket=BUCKET)
+    return aws_url
 
 
 @pytest.fixture

@@ -184,7 +184,7 @@ def test_an_endpoint_that_is_no_url_is_refused_by_its_name(service: str, value: 
     assert f"AWS_ENDPOINT_URL{service} is not an http(s):// URL" in said
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def session() -> Session:
     return Session()  # reads a service's description once
 

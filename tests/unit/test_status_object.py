@@ -307,11 +307,16 @@ def beside_a_full_history() -> list[tuple[tuple[str, dict[str, Any]], int]]:
 
     The three largest get both.
     """
-    *others, one, two, three = sorted(largest_messages(), key=lambda message: len(encode(message[1])))
+    *others, one, two, three = largest_messages()
     return [
         *zip(others, itertools.cycle((1, -1_000))),
         *itertools.product((one, two, three), (1, -1_000)),
     ]
+
+
+def test_the_three_messages_that_become_the_largest_are_the_last() -> None:
+    sizes = [len(encode(own)) for _, own in largest_messages()]
+    assert max(sizes[:-3]) < min(sizes[-3:])
 
 
 @pytest.mark.unmeasured  # large, and covered by small ones
