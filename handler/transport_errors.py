@@ -28,13 +28,14 @@ def kind_of(error: Exception) -> type[CatalogDown]:
 
 def describe(error: Exception, host: str) -> str:
     """Say in words what the transport met, not what its libraries wrapped it in."""
-    cause: BaseException = error
-    for cause in _causes(error):
+    causes = list(_causes(error))
+    for cause in causes:
         for kind, words in _WORDS.items():
             if isinstance(cause, kind):
                 return words.format(host=host)
-    # Else the innermost: of the system's own errors the words, of all others the name.
-    return f"no connection to {host}: {cause if type(cause) is OSError else type(cause).__name__}"
+    # Of the system's own errors the words, of all others the name.
+    innermost = causes[-1]
+    return f"no connection to {host}: {innermost if type(innermost) is OSError else type(innermost).__name__}"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

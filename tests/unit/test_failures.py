@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from aws_lambda_powertools import Logger
 
-from handler.failures import Failure, log_failures
+from handler.failures import MAX_ID_CHARACTERS, Failure, log_failures
 from handler.log import MAX_LINE_BYTES
 from handler.messages import InvalidMessage
-from handler.outcomes import CatalogError, CircuitOpen
+from handler.outcomes import CatalogError, CircuitOpen, StatusConflict
 
 HELD_BACK = "the catalog was down a moment ago"
 
@@ -59,8 +59,14 @@ def test_jobs_and_reasons_have_lines_of_their_own(lines: Any) -> None:
         Failure("m1", "a", CatalogError("no"), 1, 0),
         Failure("m2", "b", CatalogError("no"), 1, 0),
         Failure("m3", "b", CatalogError("never"), 1, 0),
+        Failure("m4", "b", StatusConflict("never"), 1, 0),
     )
-    assert [(line["job_id"], line["reason"]) for line in found] == [("a", "no"), ("b", "no"), ("b", "never")]
+    assert [(line["job_id"], line["error"], line["reason"]) for line in found] == [
+        ("a", "CatalogError", "no"),
+        ("b", "CatalogError", "no"),
+        ("b", "CatalogError", "never"),
+        ("b", "StatusConflict", "never"),
+    ]
 
 
 def test_an_unknown_return_and_an_unknown_job_are_left_out(lines: Any) -> None:
@@ -110,3 +116,10 @@ def test_no_id_is_lost_where_a_line_has_no_room_for_all(lines: Any, characters: 
     assert [name for line in found for name in line["message_id"]] == [f.message_id for f in failures]
     assert [job for line in found for job in line["job_ids"]] == [f.job_id for f in failures]
     assert sum(line["jobs"] for line in found) == 10_000
+
+
+def test_ids_that_just_fit_into_a_line_are_not_divided(lines: Any) -> None:
+    error = CatalogError("no")
+    half = "m" * (MAX_ID_CHARACTERS // 2 - 1)
+    assert len(lines(Failure(half, "j", error, 1, 1), Failure(half, "j", error, 1, 1))) == 1
+    assert len(lines(Failure(half, "j", error, 1, 1), Failure(half + "m", "j", error, 1, 1))) == 2
