@@ -12,7 +12,11 @@ help: ## List the targets
 # --- Here ---------------------------------------------------------------------------------------------
 
 .PHONY: setup
-setup: .venv/ready .venv/bin/oam-status ## Make .venv with everything, pinned and hash-checked
+setup: .venv/ready .venv/bin/oam-status ## Make .venv with everything, pinned and hash-checked (PYTHON=python3.13)
+ifeq ($(origin PYTHON),command line)
+	@asked="$$($(PYTHON) --version)"; found="$$($(BIN)/python --version)"; test "$$asked" = "$$found" || { \
+		echo ".venv has $$found, not $$asked. To make it anew: make clean && make setup PYTHON=$(PYTHON)" >&2; exit 1; }
+endif
 
 .venv/ready: requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' || { echo \

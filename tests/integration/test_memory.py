@@ -64,7 +64,6 @@ def nested(job_id: str) -> str:
     return head + "[[]]," * ((MIB - len(head) - 3) // 5) + "0]}"
 
 
-@pytest.mark.timeout(240)  # megabytes are parsed and written many times
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads its peak memory as Linux gives it")
 def test_a_batch_of_the_largest_messages_of_a_job_of_them_fits(aws: Aws, environment: dict[str, str]) -> None:
     # GIVEN an object as full of them as it gets, and six of them: Lambda takes 6 MB a batch

@@ -99,6 +99,28 @@ def test_a_python_that_is_too_old_is_refused_with_the_way_out(tmp_path: Path) ->
     assert not (tmp_path / ".venv").exists()
 
 
+def test_another_python_than_the_environments_is_not_ignored(checkout: Path, tmp_path: Path) -> None:
+    # GIVEN an environment that is complete
+    (checkout / ".venv" / "bin").mkdir(parents=True)
+    (checkout / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    for name in ("ready", "bin/oam-status"):
+        (checkout / ".venv" / name).touch()
+    other = tmp_path / "python3.13"
+    other.write_text("#!/bin/sh\necho Python 3.13.1\n")
+    other.chmod(0o755)
+
+    # WHEN it is asked for with the same Python, or with another
+    same, another = (
+        processes.run(["make", "setup", f"PYTHON={python}"], cwd=checkout)
+        for python in (sys.executable, other)
+    )
+
+    # THEN another is refused, with what to do
+    assert (same.returncode, same.stderr) == (0, "")
+    assert another.returncode != 0
+    assert f"not Python 3.13.1. To make it anew: make clean && make setup PYTHON={other}" in another.stderr
+
+
 def test_the_pythons_that_are_taken_are_those_of_pyproject() -> None:
     project = tomllib.loads((processes.ROOT / "pyproject.toml").read_text())["project"]
     assert project["requires-python"] == ">=3.11,<3.15"
@@ -129,7 +151,7 @@ def test_the_pinned_uv_is_taken_with_all_its_hashes(tmp_path: Path, monkeypatch:
     assert text.count("--hash=sha256:") >= 10
 
 
-def test_behind_a_proxy_uv_trusts_what_the_system_trusts_so_that_no_slow_pip_is_needed(
+def test_uv_trusts_what_the_system_trusts_and_compiles_so_that_neither_pip_nor_the_first_run_is_slow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[list[str]] = []
@@ -137,7 +159,7 @@ def test_behind_a_proxy_uv_trusts_what_the_system_trusts_so_that_no_slow_pip_is_
     assert make_venv.install(tmp_path, tmp_path / "requirements.txt", tmp_path / "uv")
     (command,) = asked
     assert command[:3] == [str(tmp_path / "uv"), "pip", "install"]
-    assert "--system-certs" in command
+    assert {"--system-certs", "--compile-bytecode"} <= set(command)
 
 
 def test_an_environment_that_lacks_a_package_is_not_ready(
