@@ -1,5 +1,6 @@
 """The status object: what is written, what is read of it and of others' objects, and how large it gets."""
 
+import functools
 import itertools
 import json
 import time
@@ -297,9 +298,10 @@ def test_even_a_history_of_nothing_but_large_messages_stays_under_4_mib(more: di
     assert len(status.history) == 4
 
 
-def full_history(at: int) -> list[Event]:
+@functools.cache
+def full_history(at: int) -> tuple[Event, ...]:
     """Return as many large events as there is room for, with the longest messageIds that SQS may give."""
-    return [event("chunk", "FAILED", at + n, f"{n:0100d}", error="\x00" * 2_000) for n in range(300)]
+    return tuple(event("chunk", "FAILED", at + n, f"{n:0100d}", error="\x00" * 2_000) for n in range(300))
 
 
 def beside_a_full_history() -> list[tuple[tuple[str, dict[str, Any]], int]]:
@@ -331,7 +333,7 @@ def test_the_largest_message_that_sqs_takes_fits_whole_beside_a_full_history(
     decides = parse("l" * 100, str(NOON), text).event
     finished = decides.step is Step.MOSAIC_FINISHED
     # (A failure of the chunk step would not decide beside them: that is alone.)
-    others = full_history(first) if decides.step >= Step.MOSAIC_STARTED else []
+    others = full_history(first) if decides.step >= Step.MOSAIC_STARTED else ()
     status = replace(fold(JobStatus(), [*others, decides]), catalog=section)
     body = to_json("j" * 256, status)
     # THEN there is room for all of it
