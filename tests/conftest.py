@@ -41,9 +41,10 @@ TOKEN = "s3cret-token"  # of the test catalog
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Give Hypothesis a seed that can be told, unless one is given; each process of a run has its own."""
+    """Give Hypothesis a seed that can be told, unless one is given; all processes of a run have the same."""
     # No limit of time for each example: a busy machine takes it for a failure, and pytest-timeout ends what hangs.
-    hypothesis.settings.register_profile("tests", deadline=None)
+    # And the seed counts in CI too, where Hypothesis has each run try the same, whatever the seed.
+    hypothesis.settings.register_profile("tests", deadline=None, derandomize=False)
     hypothesis.settings.load_profile("tests")
     if config.getoption("--hypothesis-seed") is None:
         config.option.hypothesis_seed = str(secrets.randbelow(2**32))

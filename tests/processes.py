@@ -18,6 +18,8 @@ KEPT = frozenset({"CI", "HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SHELL"})
     {"SSL_CERT_DIR", "SSL_CERT_FILE", "TERM", "TMPDIR", "TZ", "USER"}
 )
 KEPT_PREFIXES = ("LC_", "PIP_", "PYTEST_", "COV_", "COVERAGE_", "HYPOTHESIS_", "MUTANT_", "OAM_CHAOS_")
+# But for the options that this run was given: those that the tests run have their own.
+OF_THIS_RUN = frozenset({"PYTEST_ADDOPTS"})
 PIPS = {
     "PIP_PROXY": ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"),
     "PIP_CERT": ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
@@ -38,7 +40,11 @@ _elsewhere: list[tempfile.TemporaryDirectory[str]] = []
 
 def clean(environ: Mapping[str, str]) -> dict[str, str]:
     """Give an environment without what the user has configured."""
-    kept = {name: value for name, value in environ.items() if name in KEPT or name.startswith(KEPT_PREFIXES)}
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if name in KEPT or (name.startswith(KEPT_PREFIXES) and name not in OF_THIS_RUN)
+    }
     for name, others in PIPS.items():
         found = [environ[other] for other in others if environ.get(other)]
         if found:

@@ -138,7 +138,7 @@ def deliveries(draw: st.DrawFn) -> tuple[list[Event], list[list[Event]]]:
     return found, [stream[start:end] for start, end in zip([0, *cuts], cuts, strict=False)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(deliveries())
 def test_any_order_duplication_and_batching_gives_the_same_object(
     delivery: tuple[list[Event], list[list[Event]]],

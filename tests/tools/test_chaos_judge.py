@@ -3,6 +3,7 @@
 import json
 import sys
 from collections import defaultdict
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,10 +14,12 @@ from handler import app
 from tools.chaos.aws import Version
 from tools.chaos.catalog import Post
 from tools.chaos.harness import Run
-from tools.chaos.judge import Judge
+from tools.chaos.judge import Judge, judge
 from tools.chaos.proxy import Request
 
 KEY = "p/j-status.json"
+TOKEN = "s3cret-token"
+URI = "https://a.b/{z}/{x}/{y}.png"
 
 
 def version(at: float, section: dict[str, Any], writer: int = 1) -> Version:
@@ -26,16 +29,23 @@ def version(at: float, section: dict[str, Any], writer: int = 1) -> Version:
 
 def post(at: float) -> Post:
     request = cast("Request", SimpleNamespace(worker=1, fate=None, answered=True, begun=at, ended=at))
-    return Post(round(at * 10), "https://a.b/{z}/{x}/{y}.png", ("a",), at, at, request)
+    return Post(round(at * 10), URI, ("a",), at, at, request)
 
 
 def run(versions: list[Version], log: str) -> Run:
     """What a run left behind, as far as these tests look."""
     left = SimpleNamespace(
-        s3=SimpleNamespace(versions=defaultdict(list, {KEY: versions}), bucket="b"),
-        sqs=SimpleNamespace(messages={}),
-        proxy=SimpleNamespace(met=[]),
-        schedule=SimpleNamespace(messages=[]),
+        s3=SimpleNamespace(
+            versions=defaultdict(list, {KEY: versions} if versions else {}), bucket="b", trouble=[]
+        ),
+        sqs=SimpleNamespace(messages={}, trouble=[]),
+        catalog=SimpleNamespace(entries={}, posts=[], trouble=[]),
+        proxy=SimpleNamespace(met=[], secrets=[]),
+        schedule=SimpleNamespace(messages=[], jobs={}),
+        token=TOKEN,
+        stuck=[],
+        crashed=[],
+        thefts=[],
         kills=[],
         lags=[],
         logs={1: log},
@@ -85,3 +95,28 @@ def test_a_refusal_that_is_logged_again_is_a_finding() -> None:
     judge._schedule = {}
     judge._judge_poison()
     assert [finding.kind for finding in judge.findings] == ["reason"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "spoil"),
+    [
+        (None, lambda left: None),
+        ("unfinished", lambda left: left.stuck.append("a worker")),
+        ("request", lambda left: left.s3.trouble.append("a request that S3 has not")),
+        ("outside", lambda left: left.s3.versions[KEY].append(version(1, {}))),
+        ("secret", lambda left: left.s3.versions[KEY].append(version(1, {"error": TOKEN}))),
+        ("secret", lambda left: left.logs.update({1: json.dumps({"reason": TOKEN})})),
+        ("secret", lambda left: left.proxy.secrets.append("a redirect's target")),
+        ("secret", lambda left: left.thefts.append("a redirect's target")),
+        ("catalog", lambda left: left.catalog.entries.update({URI: ("a",)})),
+        ("repeated", lambda left: left.catalog.posts.extend([post(1), post(3)])),
+    ],
+)
+def test_what_is_wrong_with_a_whole_run_is_a_finding(kind: str | None, spoil: Callable[[Any], None]) -> None:
+    # GIVEN a run of which no job, message or POST is left, but for one thing
+    left = run([], "")
+    spoil(left)
+    # WHEN it is judged
+    kinds = {finding.kind for finding in judge(left, "p/")}
+    # THEN that is found
+    assert (kind in kinds) if kind else (not kinds)
