@@ -1,7 +1,7 @@
 # OpenAerialMap status publisher. `make` alone lists the targets.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-PYTHON ?= python3
+PYTHON := python3
 BIN := .venv/bin
 
 .PHONY: help
@@ -14,14 +14,18 @@ help: ## List the targets
 .PHONY: setup
 setup: .venv/ready .venv/bin/oam-status ## Make .venv with everything, pinned and hash-checked (PYTHON=python3.13)
 ifeq ($(origin PYTHON),command line)
-	@asked="$$($(PYTHON) --version)"; found="$$($(BIN)/python --version)"; test "$$asked" = "$$found" || { \
+	@$(ask_python); found="$$($(BIN)/python --version)"; test "$$asked" = "$$found" || { \
 		echo ".venv has $$found, not $$asked. To make it anew: make clean && make setup PYTHON=$(PYTHON)" >&2; exit 1; }
 endif
 
+define ask_python
+asked="$$("$(PYTHON)" --version 2>&1)" || { echo "$(PYTHON) does not run: $$asked" >&2; exit 1; }
+endef
+
 .venv/ready: requirements-dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' || { echo \
-		"Python 3.11 to 3.14 is needed, and $(PYTHON) is $$($(PYTHON) --version). Say which: make setup PYTHON=python3.13" >&2; exit 1; }
-	@$(PYTHON) local/packaging/make_venv.py --megabytes 700 .venv requirements-dev.txt
+	@$(ask_python); "$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' || { echo \
+		"Python 3.11 to 3.14 is needed, and $(PYTHON) is $$asked. Say which: make setup PYTHON=python3.13" >&2; exit 1; }
+	@"$(PYTHON)" local/packaging/make_venv.py --megabytes 700 .venv requirements-dev.txt
 
 # This project itself, as an editable: its setuptools is locked, and nothing is downloaded.
 .venv/bin/oam-status: pyproject.toml .venv/ready
@@ -130,7 +134,7 @@ CONFIG := --config-env $(or $(ENV),default)
 # What `sam build` calls (BuildMethod: makefile), with a Python of this project's or any other from 3.11 on.
 .PHONY: build-StatusPublisher
 build-StatusPublisher:
-	@$(or $(wildcard $(BIN)/python),$(PYTHON)) local/packaging/artifact.py "$(ARTIFACTS_DIR)"
+	@"$(or $(wildcard $(BIN)/python),$(PYTHON))" local/packaging/artifact.py "$(ARTIFACTS_DIR)"
 
 define sam_build
 @$(SAM) build $(CONFIG)

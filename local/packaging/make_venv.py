@@ -4,7 +4,10 @@ Run by the Python that the environment is to have, with nothing but its standard
 """
 
 import argparse
+import importlib.util
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -35,6 +38,7 @@ def main() -> int:
         "--megabytes", type=int, required=True, help="what it takes, about: to be told before"
     )
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         make(arguments.folder, arguments.requirements, arguments.uv, arguments.megabytes)
     except (SetupError, OSError) as error:
@@ -69,10 +73,11 @@ def make(folder: Path, requirements: Path, uv: Path | None, megabytes: int) -> N
     count = len(re.findall(r"^[\w.-]+==", pinned, re.MULTILINE))
     version = ".".join(map(str, sys.version_info[:3]))
     say(f"Setting up {folder} with Python {version} ({sys.executable}), once:")
-    say(f"at most {count} packages, about {megabytes} MB; 20 seconds if they are cached, minutes at worst.")
+    say(f"at most {count} packages, about {megabytes} MB; half a minute if cached, minutes at worst.")
     (folder / "ready").unlink(missing_ok=True)
     if run([sys.executable, "-m", "venv", "--clear", str(folder)]):
-        raise SetupError("Python's venv failed. Debian has it in a package of its own, python3-venv.")
+        hint = "" if importlib.util.find_spec("ensurepip") else ": Debian has it in a package, python3-venv"
+        raise SetupError(f"Python's venv failed{hint}. The next run starts anew.")
     if not install(folder, requirements, uv or bootstrap_uv(folder, pinned)):
         raise SetupError("a package can't be had, as said above. The next run starts anew.")
     size = sum(path.lstat().st_size for path in folder.rglob("*")) / 1e6
@@ -119,15 +124,26 @@ def pip(folder: Path) -> list[str]:
 def run(command: list[str], shown: str = UV_NEWS) -> int:
     """Run a command, and print those of its lines that match a pattern as they come.
 
+    If this is interrupted, the command is ended with all that it has started, which the next run would meet.
+
     Returns:
         Its exit code.
     """
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
     ) as process:
-        for line in process.stdout or ():
-            if re.match(shown, line):
-                say(f"  {line.strip()}")
+        try:
+            for line in process.stdout or ():
+                if re.match(shown, line):
+                    say(f"  {line.strip()}")
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
     return process.returncode
 
 

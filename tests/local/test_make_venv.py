@@ -23,7 +23,7 @@ def command(*options: str) -> list[str]:
 
 def offline(folder: Path) -> dict[str, str]:
     """Give an environment in which pip finds what lies in a folder, and nothing else."""
-    return processes.environment(PIP_NO_INDEX="1", PIP_FIND_LINKS=str(folder), PIP_CONFIG_FILE=os.devnull)
+    return processes.environment(PIP_NO_INDEX="1", PIP_FIND_LINKS=folder.as_uri(), PIP_CONFIG_FILE=os.devnull)
 
 
 def pin_a_wheel(folder: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_file_in_the_place_of_the_environment_is_told_and_stays(checkout: Path
 def test_a_python_that_is_too_old_is_refused_with_the_way_out(tmp_path: Path) -> None:
     # GIVEN a Python that finds itself too old
     old = tmp_path / "python3.9"
-    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2\nexit 1\n')
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] || exit 1\necho Python 3.9.2\n')
     old.chmod(0o755)
 
     # WHEN it is to be taken
@@ -109,15 +109,18 @@ def test_another_python_than_the_environments_is_not_ignored(checkout: Path, tmp
     other.write_text("#!/bin/sh\necho Python 3.13.1\n")
     other.chmod(0o755)
 
-    # WHEN it is asked for with the same Python, or with another
-    same, another = (
+    # WHEN it is asked for with the same Python, with another, or with one that is not there
+    same, another, none = (
         processes.run(["make", "setup", f"PYTHON={python}"], cwd=checkout)
-        for python in (sys.executable, other)
+        for python in (sys.executable, other, tmp_path / "none")
     )
 
-    # THEN another is refused, with what to do
-    assert (same.returncode, same.stderr) == (0, "")
+    # THEN another is refused, with what to do, and one that is not there is not called another
+    assert same.returncode == 0
     assert another.returncode != 0
+    assert none.returncode != 0
+    assert f"{tmp_path}/none does not run: " in none.stderr
+    assert "make clean" not in same.stderr + none.stderr
     assert f"not Python 3.13.1. To make it anew: make clean && make setup PYTHON={other}" in another.stderr
 
 
@@ -159,7 +162,7 @@ def test_uv_trusts_what_the_system_trusts_and_compiles_so_that_neither_pip_nor_t
     assert make_venv.install(tmp_path, tmp_path / "requirements.txt", tmp_path / "uv")
     (command,) = asked
     assert command[:3] == [str(tmp_path / "uv"), "pip", "install"]
-    assert {"--system-certs", "--compile-bytecode"} <= set(command)
+    assert {"--system-certs", "--compile-bytecode", "--require-hashes"} <= set(command)
 
 
 def test_an_environment_that_lacks_a_package_is_not_ready(
@@ -177,6 +180,33 @@ def test_an_environment_that_lacks_a_package_is_not_ready(
     assert not (tmp_path / "ready").exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_set_up_alone_ends_all_that_it_has_started(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    # GIVEN a command that has started another
+    program = (
+        "import sys; sys.path.insert(0, 'local/packaging'); import make_venv\n"
+        "make_venv.make = lambda *_: make_venv.run(['sh', '-c', 'sleep 60 & echo $!; wait'], '')\n"
+        "sys.exit(make_venv.main())"
+    )
+    with processes.start(
+        [sys.executable, "-c", program, "--megabytes=1", str(tmp_path), "requirements.txt"],
+        cwd=processes.ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout
+        started = int(process.stdout.readline())
+        # WHEN set-up alone is told to end
+        process.send_signal(number)
+        process.communicate(timeout=20)
+    assert process.returncode == 130
+    # THEN the other is gone, too, or a zombie that nobody has waited for
+    stat = Path(f"/proc/{started}/stat")
+    assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
 def test_a_run_after_an_interrupted_one_works_and_pip_does_what_uv_can_not(tmp_path: Path) -> None:
     ready = tmp_path / ".venv" / "ready"
     pin_a_wheel(tmp_path)
@@ -192,12 +222,20 @@ def test_a_run_after_an_interrupted_one_works_and_pip_does_what_uv_can_not(tmp_p
     assert "is not complete. The next run starts anew." in errors
     assert not ready.exists()
 
+    # AND what it left behind
+    leftover = tmp_path / ".venv" / "leftover"
+    leftover.parent.mkdir(exist_ok=True)
+    leftover.touch()
+
     # WHEN it is run again, with a uv that fails
     done = processes.run(command("--uv=/bin/false"), cwd=tmp_path, env=offline(tmp_path))
 
-    # THEN pip does it, and it says what it has done
+    # THEN pip does it, and it says what it does and has done
     assert (done.returncode, done.stderr) == (0, "")
+    assert "Installing collected packages: tiny" in done.stdout
     assert "uv failed. The same with pip" in done.stdout
     assert "Done in " in done.stdout
     assert ready.exists()
+    # AND it began anew
+    assert not leftover.exists()
     processes.run([tmp_path / ".venv/bin/python", "-c", "import tiny"], cwd=tmp_path, check=True)
