@@ -1,1 +1,1 @@
-"""The documents against the code: every command, format, setting and promise in them."""
+"""The documents against the code: the commands, formats, settings and examples in them."""

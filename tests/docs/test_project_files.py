@@ -80,17 +80,31 @@ def test_githubs_workflow_takes_the_oldest_python_and_the_functions_own() -> Non
     assert job["strategy"]["matrix"]["python"] == [oldest[1], deployed[1]]
 
 
+def commands_of(target: str, folder: Path) -> list[str]:
+    """Return what make would run for a target, after set-up."""
+    options = ["--no-print-directory", "--dry-run", "--assume-old=setup", "-f", str(ROOT / "Makefile")]
+    return processes.run(["make", *options, target], cwd=folder, check=True).stdout.splitlines()
+
+
+def test_make_test_runs_all_and_fails_below_the_coverage_that_the_pages_say(tmp_path: Path) -> None:
+    (command,) = commands_of("test", tmp_path)
+    assert " -m pytest " in command
+    assert " --cov " in command
+    assert "tests/" not in command
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    assert tool["pytest"]["ini_options"]["testpaths"] == ["tests"]
+    assert tool["coverage"]["run"] == {"branch": True, "source": ["handler"]}
+    for name in ("Makefile", "CONTRIBUTING.md"):
+        assert f"{tool['coverage']['report']['fail_under']} %" in (ROOT / name).read_text()
+
+
+def test_make_test_fast_runs_all_that_is_pure(tmp_path: Path) -> None:
+    (command,) = commands_of("test-fast", tmp_path)
+    assert {"tests/unit", "tests/properties"} <= set(command.split())
+
+
 def test_pre_commit_runs_what_make_check_runs(tmp_path: Path) -> None:
-    command = [
-        "make",
-        "--no-print-directory",
-        "--dry-run",
-        "--assume-old=setup",
-        "-f",
-        str(ROOT / "Makefile"),
-    ]
-    shown = processes.run([*command, "check"], cwd=tmp_path, check=True).stdout
-    commands = [line.partition(" || ")[0] for line in shown.splitlines()]
+    commands = [line.partition(" || ")[0] for line in commands_of("check", tmp_path)]
     (repository,) = read_yaml(".pre-commit-config.yaml")["repos"]
     assert repository["repo"] == "local"
     assert [hook["entry"] for hook in repository["hooks"]] == commands

@@ -1,1 +1,1 @@
-"""The code of `local/` as developers and operators run it: as processes, against the embedded stack."""
+"""The code of `local/` as developers and operators run it: mostly as processes, against the embedded stack."""

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from local.stack.aws_server import aws_server
 from local.stack.embedded import s3_client
 from tests import processes
-from tests.conftest import Aws
+from tests.conftest import Aws, stack_of_its_own
 
 
 def test_of_many_conditional_puts_at_once_one_wins(aws: Aws) -> None:
@@ -42,6 +42,16 @@ def test_of_many_conditional_puts_at_once_one_wins(aws: Aws) -> None:
             # THEN one has won
             assert won == 1
             s3.delete_object(Bucket=aws.bucket, Key="k")
+
+
+def test_what_is_left_in_a_stack_of_a_test_meets_no_later_one(aws: Aws) -> None:
+    # GIVEN an object beside a stack in which a test fails
+    aws.put("k", b"{}")
+    with pytest.raises(ZeroDivisionError), stack_of_its_own():
+        raise ZeroDivisionError
+    # THEN nothing is left
+    assert aws.s3.list_buckets()["Buckets"] == []
+    assert "QueueUrls" not in aws.client("sqs").list_queues()
 
 
 def test_a_long_poll_keeps_nobody_out_of_s3(aws: Aws) -> None:

@@ -1,5 +1,7 @@
 """The embedded catalog, over HTTP."""
 
+import socket
+import struct
 from typing import Any
 
 import pytest
@@ -101,6 +103,18 @@ def test_any_other_path_is_not_found() -> None:
         # THEN it is not found
         assert requests.get(f"{root}/tms", timeout=5).status_code == 404
         assert requests.get(f"{root}/v1/tms/", timeout=5).status_code == 404
+
+
+def test_a_client_that_leaves_puts_no_traceback_into_a_green_run(capfd: pytest.CaptureFixture[str]) -> None:
+    with CatalogServer("t") as catalog:
+        # WHEN a client sends half a request, and resets the connection
+        address = (catalog.url.removeprefix("http://").split(":")[0], int(catalog.url.rpartition(":")[2]))
+        with socket.create_connection(address) as client:
+            client.sendall(b"POST /tms HTTP/1.1\r\nContent-Length: 10\r\n\r\n")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # THEN the next one is answered, and nothing is said of the first
+        assert post(catalog, GOOD).status_code == 200
+    assert capfd.readouterr() == ("", "")
 
 
 def test_it_is_gone_when_its_context_ends() -> None:

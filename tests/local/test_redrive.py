@@ -500,6 +500,15 @@ def test_a_job_whose_letter_is_in_flight_is_not_said_to_have_none(stack: Stack, 
     assert "No dead letter with the messageId some-id was seen; 3 in flight may be it.\n" in done.stderr
 
 
+def test_the_rate_of_the_command_line_is_the_moves(stack: Stack) -> None:
+    with MoveTasks(stack) as tasks:
+        variables = NAMED | {"AWS_ENDPOINT_URL": tasks.url, "OAM_STATUS_SQS_QUEUE_URL": stack.queue_url}
+        done = tool("redrive", "--all", "--yes", "--rate", "50", **variables)
+    assert done.returncode == 0, done.stderr
+    (started,) = (asked for action, asked in tasks.asked if action == "StartMessageMoveTask")
+    assert started["MaxNumberOfMessagesPerSecond"] == 50
+
+
 @pytest.mark.parametrize("rate", ["0", "501", "fast", "-1"])
 def test_a_rate_that_sqs_does_not_take_is_refused_before_anything_moves(
     stack: Stack, port: str, rate: str
