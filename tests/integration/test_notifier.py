@@ -51,6 +51,21 @@ def test_a_notification_that_fails_three_times_counts_once_for_the_circuit(stage
     assert not stage.breaker.is_open
 
 
+def test_a_retry_waits_a_quarter_of_a_second_at_most_and_the_next_twice_as_long(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longest: list[float] = []
+
+    def least_of(least: float, most: float) -> float:
+        longest.append(most)
+        return least
+
+    monkeypatch.setattr("handler.jitter.random.uniform", least_of)
+    stage.catalog.answers += [Answer(503)] * 2
+    assert not stage.publish(finished())
+    assert longest == [0.25, 0.5]
+
+
 @pytest.mark.parametrize("seconds", [1, 2])
 def test_a_short_retry_after_is_waited_for(stage: Stage, seconds: int) -> None:
     stage.catalog.answers.append(Answer(429, headers={"Retry-After": str(seconds)}))
