@@ -1,6 +1,8 @@
 """The servers that the tests talk to, over HTTP on loopback; and how the suite runs and says what failed."""
 
+import contextlib
 import gc
+import importlib
 import os
 import secrets
 import shlex
@@ -11,6 +13,7 @@ import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -48,6 +51,22 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("tests")
     if config.getoption("--hypothesis-seed") is None:
         config.option.hypothesis_seed = str(secrets.randbelow(2**32))
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Have the processes of a run begin with different modules, and find the others' bytecode after that.
+
+    In a fresh clone there is none, and each would compile all modules, at the same time and in the same order.
+    """
+    worker = getattr(session.config, "workerinput", None)
+    if worker is None:
+        return
+    folders = [folder for folder in map(Path, session.config.args) if folder.is_dir()]
+    names = sorted(path for folder in folders for path in folder.resolve().rglob("test_*.py"))
+    begin = int(worker["workerid"].removeprefix("gw")) * len(names) // worker["workercount"]
+    for path in names[begin:] + names[:begin]:
+        with contextlib.suppress(Exception):  # collection says what is wrong with it
+            importlib.import_module(".".join(path.relative_to(processes.ROOT).with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -136,10 +136,8 @@ def checkout(tmp_path: Path, trap: Trap) -> Path:
         if (processes.ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(processes.ROOT / name, folder / name)
-    for path in (processes.ROOT / "tests").rglob("*.py"):  # those that are not yet tracked
-        shutil.copyfile(path, folder / path.relative_to(processes.ROOT))
-    for path in (processes.ROOT / "local").rglob("*.py"):
-        shutil.copyfile(path, folder / path.relative_to(processes.ROOT))
+    for name in ("handler", "local", "tests", "tools"):  # with what is not yet tracked, and the bytecode
+        shutil.copytree(processes.ROOT / name, folder / name, dirs_exist_ok=True)
     # A folder, so that no `make setup` clears what is behind the link.
     (folder / ".venv").mkdir()
     (folder / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
