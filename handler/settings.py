@@ -166,7 +166,7 @@ def _ascii_host(url: str) -> str:
         # requests itself, for it has rules of its own (IDNA 2008).
         from requests import Request  # noqa: PLC0415 (late: it is a tenth of a cold start)
 
-        url = Request(url=url).prepare().url or ""
+        url = str(Request(url=url).prepare().url)
     return re.sub(r":[0-9]*$", "", urlsplit(url).netloc)
 
 
