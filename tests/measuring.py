@@ -32,7 +32,7 @@ def pytest_configure() -> None:
         sys.settrace(None)
         handle(self, request, client_address)
 
-    socketserver.ThreadingMixIn.process_request_thread = unmeasured  # type: ignore[method-assign]
+    socketserver.ThreadingMixIn.process_request_thread = unmeasured  # type: ignore[method-assign] # it is meant
 
 
 @pytest.hookimpl(wrapper=True)

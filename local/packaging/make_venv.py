@@ -38,7 +38,9 @@ def main() -> int:
         "--megabytes", type=int, required=True, help="what it takes, about: to be told before"
     )
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, signal.default_int_handler)
     try:
         make(arguments.folder, arguments.requirements, arguments.uv, arguments.megabytes)
     except (SetupError, OSError) as error:

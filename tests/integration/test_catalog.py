@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -453,9 +454,9 @@ def test_no_whole_request_is_sent_after_the_deadline_however_long_the_name_took(
     # GIVEN a name server that answers after the invocation's end
     resolve, done = socket.getaddrinfo, threading.Event()
 
-    def slow(*args: object, **kwargs: object) -> object:
+    def slow(*args: Any, **kwargs: Any) -> object:
         time.sleep(2.5)
-        found = resolve(*args, **kwargs)  # type: ignore[arg-type]
+        found = resolve(*args, **kwargs)
         threading.Timer(0.5, done.set).start()
         return found
 

@@ -157,7 +157,7 @@ def test_an_object_deleted_between_our_get_and_our_put_is_made_again(
     aws: Aws, proxied: StatusStore, proxy: FaultProxy
 ) -> None:
     aws.put("status/j-status.json", b'["a"]')
-    delete = lambda: aws.s3.delete_object(Bucket=aws.bucket, Key="status/j-status.json")  # noqa: E731
+    delete = functools.partial(aws.s3.delete_object, Bucket=aws.bucket, Key="status/j-status.json")
     proxy.faults.append(Fault("PUT", before=delete))
     update = add(proxied, "b")
     assert json.loads(aws.get("status/j-status.json")) == ["b"]
@@ -389,8 +389,9 @@ def test_a_passing_error_is_not_tried_again_without_time_for_it(aws: Aws, proxy:
     now = [1_000.0]
     deadline = Deadline(1_000 + Reserve.JOB, lambda: now[0])
     store = StatusStore(aws.client("s3", proxy.url), aws.bucket, "status")
-    later = lambda: now.__setitem__(0, now[0] + 0.1)  # noqa: E731
-    proxy.faults.append(Fault("GET", answer=(500, "InternalError"), before=later))
+    proxy.faults.append(
+        Fault("GET", answer=(500, "InternalError"), before=lambda: now.__setitem__(0, now[0] + 0.1))
+    )
     with pytest.raises(OutOfTime):
         store.update("j", deadline).get()
     assert proxy.count("GET") == 1

@@ -209,7 +209,11 @@ def test_a_tool_that_would_read_the_users_env_file_is_not_started() -> None:
 
 def test_this_process_and_those_that_it_starts_see_nothing_of_the_users(tmp_path: Path) -> None:
     # GIVEN what a user may have
-    users = of_the_user("http://trap", tmp_path) | {"PATH": "/bin", "HTTPS_PROXY": "http://proxy"}
+    users = of_the_user("http://trap", tmp_path) | {
+        "PATH": "/bin",
+        "HTTPS_PROXY": "http://proxy",
+        "PYTEST_ADDOPTS": "-x",
+    }
     # THEN nothing of it is kept but what leads pip to its index
     kept = processes.clean(users)
     assert {name: value for name, value in kept.items() if name not in processes.CLOSED} == {

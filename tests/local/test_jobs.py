@@ -152,7 +152,7 @@ def test_many_are_read_in_their_order_and_only_a_few_ahead_of_what_is_taken() ->
 
     def counted() -> Iterator[Listed]:
         nonlocal asked
-        for asked, listed in enumerate(objects, 1):  # noqa: B007
+        for asked, listed in enumerate(objects, 1):  # noqa: B007 (it is read outside)
             yield listed
 
     # WHEN one is taken
@@ -191,4 +191,4 @@ def test_each_read_has_a_connection_that_stays_open(monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv(name, value)
     named = _named(Part.BUCKET, os.environ | {"OAM_STATUS_BUCKET": "b"}).s3
     for s3 in (named, s3_client("http://127.0.0.1:9"), boto3.client("s3", config=CONFIG)):
-        assert s3.meta.config.max_pool_connections >= READS  # type: ignore[attr-defined]
+        assert s3.meta.config.max_pool_connections >= READS  # type: ignore[attr-defined] # the stubs lack it

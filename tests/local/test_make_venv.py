@@ -180,13 +180,14 @@ def test_an_environment_that_lacks_a_package_is_not_ready(
     assert not (tmp_path / "ready").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_set_up_alone_ends_all_that_it_has_started(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     # GIVEN a command that has started another
     program = (
-        "import sys; sys.path.insert(0, 'local/packaging'); import make_venv\n"
+        "import signal, sys; sys.path.insert(0, 'local/packaging'); import make_venv\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # also where the suite was started by nohup
         "make_venv.make = lambda *_: make_venv.run(['sh', '-c', 'sleep 60 & echo $!; wait'], '')\n"
         "sys.exit(make_venv.main())"
     )

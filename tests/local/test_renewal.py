@@ -45,7 +45,7 @@ def test_what_was_notified_becomes_due_and_nothing_else_in_the_object_changes(st
     # THEN the catalog's section says that it does not
     assert renewal.body is not None
     due = CatalogEntry.read(read(renewal.body, 0).catalog)
-    assert not due.is_notified(notification_for(status), CatalogState.MOCKED)  # type: ignore[arg-type]
+    assert not due.is_notified(notification_for(status), CatalogState.MOCKED)  # type: ignore[arg-type] # it is finished
     assert due == CatalogEntry(CatalogState.PENDING, done.uri, done.digest, 0, to_iso(NOW))
     # AND all else is there to the byte
     assert (

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from local.cli.queues import attributes
 from local.packaging.make_events import FOLDER
 from local.stack.aws_server import aws_server
 from local.stack.embedded import BUCKET, PREFIX, QUEUE, s3_client, sqs_client
@@ -276,9 +277,7 @@ def test_a_store_that_ignores_conditions_is_refused_before_anything_is_received(
     assert (result.returncode, result.stdout) == (1, "")
     assert f"{proxy.url} were tried before polling: takes If-None-Match" in result.stderr
     assert "Use a store that honours conditional writes" in result.stderr
-    names = ["ApproximateNumberOfMessages"]
-    found = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)["Attributes"]  # type: ignore[arg-type]
-    assert found == {"ApproximateNumberOfMessages": "1"}
+    assert attributes(sqs, queue_url, "ApproximateNumberOfMessages") == {"ApproximateNumberOfMessages": "1"}
     assert "Contents" not in aws.s3.list_objects_v2(Bucket=aws.bucket)
 
 

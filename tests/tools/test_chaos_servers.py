@@ -7,11 +7,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from tests.conftest import Aws
 from tools.chaos.aws import S3, SQS
 from tools.chaos.proxy import Plan, Proxy, Response
 
@@ -19,14 +18,7 @@ BUCKET = f"chaos-{uuid.uuid4().hex[:12]}"
 
 
 def client(service: str, url: str) -> Any:
-    return boto3.client(
-        service,  # type: ignore[call-overload]
-        region_name="us-east-1",
-        endpoint_url=url,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
-    )
+    return Aws(url).client(service)
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ WITHOUT_RESPONSE = [BotoCoreError(), ReadTimeoutError(endpoint_url="http://s3"),
 
 
 def answered(status: int, code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "PutObject")  # type: ignore[typeddict-item]
+    response: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "PutObject")
 
 
 def test_of_a_response_its_status_and_its_code_are_read() -> None:
@@ -44,5 +45,4 @@ def test_where_there_was_no_response_there_is_no_status_and_no_code_and_it_may_p
     ],
 )
 def test_what_may_succeed_a_moment_later_is_transient(status: int, code: str, transient: bool) -> None:
-    error: Any = answered(status, code)
-    assert is_transient(error) is transient
+    assert is_transient(answered(status, code)) is transient

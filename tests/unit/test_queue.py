@@ -64,5 +64,6 @@ def test_a_response_that_names_no_failure_has_none() -> None:
         def change_message_visibility_batch(self, **call: Any) -> dict[str, Any]:
             return {"Successful": [{"Id": entry["Id"]} for entry in call["Entries"]]}
 
-    queue = Queue(Client, "http://q", Logger("test"))  # type: ignore[arg-type]
+    make_client: Any = Client
+    queue = Queue(make_client, "http://q", Logger("test"))
     assert queue.change_visibility({"receipt": 5}, Deadline(time.time() + 10)) == {"receipt"}

@@ -208,7 +208,7 @@ def test_an_object_that_an_editor_saved_with_a_byte_order_mark_is_understood(
 
 def test_lone_surrogates_that_an_earlier_version_wrote_are_replaced_and_cost_no_history() -> None:
     entry = {"messageId": "m1", "sentAt": to_iso(NOON), "stage": "chunk", "status": "FAILED", "error": "\ud800",
-             "\ud801": [{"\udfff": "a\udc00", "\udffe": 1}], "\ud802": 2}  # fmt: skip # noqa: F601
+             "\ud801": [{"\udfff": "a\udc00", "\udffe": 1}], "\ud802": 2}  # fmt: skip # noqa: F601 (to ruff lone surrogates are all the same)
     old = json.dumps({"history": [entry], "catalog": {"error": "\ud800"}}).encode()
     status = read(old, 0)
     # keys that become the same by it are one, and the object is read all the same

@@ -443,7 +443,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
     import matplotlib as mpl  # noqa: PLC0415 (slow, and for this alone)
 
     mpl.use("Agg")
-    from matplotlib import pyplot  # noqa: PLC0415
+    from matplotlib import pyplot  # noqa: PLC0415 (late, as above)
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4))
     for who, style in (("publisher", "o-"), ("textbook", "s--")):
