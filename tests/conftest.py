@@ -108,30 +108,35 @@ def pytest_runtest_makereport(
     return report
 
 
+def make_client(service: str, url: str) -> Any:
+    """Make a client, as the function configures it."""
+    return boto3.client(
+        service,  # type: ignore[call-overload] # the stubs want the name as a literal
+        region_name=REGION,
+        endpoint_url=url,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(
+            connect_timeout=2,
+            read_timeout=20,
+            retries={"total_max_attempts": 1},
+            max_pool_connections=32,
+            s3={"addressing_style": "path"},
+        ),
+    )
+
+
 @dataclass(frozen=True)
 class Aws:
     """An S3 and SQS server, and a bucket of its own for each test."""
 
     url: str
-    bucket: str = ""
-    s3: Any = None  # of the session: to make a client takes as long as several requests
+    bucket: str
+    s3: Any  # of the session: to make a client takes as long as several requests
 
     def client(self, service: str, url: str | None = None) -> Any:
-        """Make a client, as the function configures it."""
-        return boto3.client(
-            service,  # type: ignore[call-overload] # the stubs want the name as a literal
-            region_name=REGION,
-            endpoint_url=url or self.url,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            config=Config(
-                connect_timeout=2,
-                read_timeout=20,
-                retries={"total_max_attempts": 1},
-                max_pool_connections=32,
-                s3={"addressing_style": "path"},
-            ),
-        )
+        """Make a client, of this server or of one before it."""
+        return make_client(service, url or self.url)
 
     def put(self, key: str, body: bytes) -> None:
         """Write an object with no condition."""
@@ -156,7 +161,7 @@ def aws_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def s3(aws_url: str) -> Any:
-    return Aws(aws_url).client("s3")
+    return make_client("s3", aws_url)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from local.stack.embedded import DEAD_LETTER_QUEUE, sqs_client
 from tests import processes
 from tests.docs.pages import DOCS, blocks
 from tests.factories import body
+from tests.ports import free_port
 
 PAGE = DOCS / "oam-status.md"
 WRITES = {"send", "redrive", "renotify"}
@@ -48,18 +48,6 @@ def shown() -> list[tuple[str, str]]:
     return [(command, output) for command, _, output in parts]
 
 
-def free_ports() -> str:
-    """Return a free port that another one follows: the embedded catalog has that."""
-    while True:
-        with socket.create_server(("127.0.0.1", 0)) as first:
-            port = first.getsockname()[1]
-            try:
-                with socket.create_server(("127.0.0.1", port + 1)):
-                    return str(port)
-            except (OSError, OverflowError):
-                continue
-
-
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     """Return the file of what `make start` prints."""
@@ -69,7 +57,7 @@ def log(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(log: Path) -> Iterator[Callable[[str], str]]:
     """Run one of the page's commands, beside `make start` with two dead letters, one of them poison."""
-    port = free_ports()
+    port = str(free_port())
     variables = processes.environment(COLUMNS="80", PYTHONUNBUFFERED="1")
 
     def run_command(command: str) -> str:

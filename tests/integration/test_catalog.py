@@ -3,7 +3,6 @@
 import json
 import re
 import socket
-import struct
 import threading
 import time
 import traceback
@@ -26,6 +25,7 @@ from handler.redaction import WITHHELD
 from local.stack.catalog_server import CatalogServer
 from local.stack.http_server import Answer, HttpServer, Request, Script
 from tests.conftest import in_seconds
+from tests.integration.fault_proxy import reset
 
 TOKEN = 't0ken/"with"&<odd>+characters='
 SAID = Notification("https://tiles/{z}/{x}/{y}.png", ("http://a/1.tif", "http://b/\ud800.tif"))
@@ -405,8 +405,7 @@ def test_a_connection_that_idled_while_the_function_was_frozen_is_not_used_again
     def once(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
         if connection.recv(1):  # a second request on the same connection
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            connection.close()
+            reset(connection)
 
     now = [time.time()]
     with raw_server(once) as (url, received):

@@ -4,8 +4,6 @@ import functools
 import json
 import random
 import socket
-import socketserver
-import struct
 import subprocess
 import sys
 import threading
@@ -20,9 +18,10 @@ from handler.deadline import Deadline, Reserve
 from handler.outcomes import ConditionRefused, OutOfTime, StatusConflict, StatusStoreError
 from handler.shortening import MAX_OBJECT_BYTES
 from handler.status_store import ATTEMPTS, REFUSALS, StatusStore
+from local.stack.http_server import Answer, HttpServer, Request, Script
 from tests import processes
 from tests.conftest import Aws, in_seconds
-from tests.integration.fault_proxy import Fault, FaultProxy
+from tests.integration.fault_proxy import Fault, FaultProxy, reset
 
 
 @dataclass
@@ -329,49 +328,34 @@ def test_a_write_that_nobody_answers_may_succeed_later(aws: Aws) -> None:
 
 
 def test_an_answer_cut_off_in_its_body_may_succeed_later(aws: Aws) -> None:
-    class Cut(socketserver.StreamRequestHandler):
-        def handle(self) -> None:
-            self.rfile.readline()
-            self.wfile.write(
-                b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\nETag: "e"\r\n'
-                b"Last-Modified: Tue, 14 Nov 2023 22:13:20 GMT\r\n\r\n[1"
-            )
+    def cut(connection: socket.socket) -> None:
+        connection.sendall(
+            b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\nETag: "e"\r\n'
+            b"Last-Modified: Tue, 14 Nov 2023 22:13:20 GMT\r\n\r\n[1"
+        )
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Cut) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        s3 = aws.client("s3", f"http://127.0.0.1:{server.server_address[1]}")
-        store = StatusStore(s3, aws.bucket, "s")
+    with HttpServer(lambda _: cut) as server:
+        store = StatusStore(aws.client("s3", server.url), aws.bucket, "s")
         with pytest.raises(StatusStoreError):
             add(store, "a")
-        server.shutdown()
 
 
-@pytest.mark.parametrize("broken", [b"GET", b"PUT"])
-def test_an_error_that_breaks_off_in_its_body_may_succeed_later(aws: Aws, broken: bytes) -> None:
+@pytest.mark.parametrize("broken", ["GET", "PUT"])
+def test_an_error_that_breaks_off_in_its_body_may_succeed_later(aws: Aws, broken: str) -> None:
     """botocore does not wrap what urllib3 raises while it reads such a body."""
 
-    class Cut(socketserver.StreamRequestHandler):
-        def handle(self) -> None:
-            method = self.rfile.readline().split()[0]
-            if method == broken:
-                self.wfile.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 999\r\n\r\n<Error>")
-                time.sleep(0.1)
-                # A reset, not an orderly end.
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.connection.close()
-            else:
-                error = b"<Error><Code>NoSuchKey</Code></Error>"
-                self.wfile.write(
-                    b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n%s" % (len(error), error)
-                )
+    def cut(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 999\r\n\r\n<Error>")
+        time.sleep(0.1)
+        reset(connection)
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Cut) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        s3 = aws.client("s3", f"http://127.0.0.1:{server.server_address[1]}")
-        store = StatusStore(s3, aws.bucket, "s")
+    def answer(request: Request) -> Answer | Script:
+        return cut if request.method == broken else Answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+
+    with HttpServer(answer) as server:
+        store = StatusStore(aws.client("s3", server.url), aws.bucket, "s")
         with pytest.raises(StatusStoreError):
             add(store, "a")
-        server.shutdown()
 
 
 def test_no_request_is_begun_without_time_for_it(aws: Aws, proxy: FaultProxy) -> None:

@@ -1,13 +1,14 @@
 """The embedded catalog, over HTTP."""
 
 import socket
-import struct
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 
 from local.stack.catalog_server import CatalogServer
+from tests.integration.fault_proxy import reset
 
 GOOD = {"uri": "https://t.example/{z}/{x}/{y}.png", "images": [{"uuid": "http://i.example/1.tif"}]}
 
@@ -108,10 +109,10 @@ def test_any_other_path_is_not_found() -> None:
 def test_a_client_that_leaves_puts_no_traceback_into_a_green_run(capfd: pytest.CaptureFixture[str]) -> None:
     with CatalogServer("t") as catalog:
         # WHEN a client sends half a request, and resets the connection
-        address = (catalog.url.removeprefix("http://").split(":")[0], int(catalog.url.rpartition(":")[2]))
-        with socket.create_connection(address) as client:
+        parts = urlsplit(catalog.url)
+        with socket.create_connection((parts.hostname, parts.port)) as client:
             client.sendall(b"POST /tms HTTP/1.1\r\nContent-Length: 10\r\n\r\n")
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            reset(client)
         # THEN the next one is answered, and nothing is said of the first
         assert post(catalog, GOOD).status_code == 200
     assert capfd.readouterr() == ("", "")

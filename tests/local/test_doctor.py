@@ -18,8 +18,8 @@ from tests.conftest import REGION, Aws, stack_of_its_own
 from tests.deploy.translated import TEMPLATE
 from tests.integration.fault_proxy import Fault, FaultProxy
 from tests.local.deployed import OUTPUTS, deploy
-from tests.local.ports import free_port
 from tests.local.tools import NAMED, tool
+from tests.ports import free_port
 
 NAMES = [
     "settings",

@@ -54,6 +54,10 @@ COMMANDS = {
 }
 
 
+# Of the repository, with what is not yet tracked, and the bytecode.
+COPIED_WHOLE = ("handler/", "local/", "tests/", "tools/")
+
+
 class Trap:
     """A port that nobody may connect to; a context manager."""
 
@@ -133,11 +137,11 @@ def checkout(tmp_path: Path, trap: Trap) -> Path:
     """A copy of the repository, with a `.env` in it that names the trap."""
     folder = tmp_path / "checkout"
     for name in processes.run(["git", "ls-files"], cwd=processes.ROOT, check=True).stdout.splitlines():
-        if (processes.ROOT / name).is_file():
+        if (processes.ROOT / name).is_file() and not name.startswith(COPIED_WHOLE):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(processes.ROOT / name, folder / name)
-    for name in ("handler", "local", "tests", "tools"):  # with what is not yet tracked, and the bytecode
-        shutil.copytree(processes.ROOT / name, folder / name, dirs_exist_ok=True)
+    for name in COPIED_WHOLE:
+        shutil.copytree(processes.ROOT / name, folder / name)
     # A folder, so that no `make setup` clears what is behind the link.
     (folder / ".venv").mkdir()
     (folder / ".venv" / "bin").symlink_to(Path(sys.executable).parent)

@@ -19,7 +19,7 @@ from local.cli.jobs import Found, Listed, find_job, find_jobs, list_jobs, read_j
 from local.cli.target import Part
 from local.stack.embedded import s3_client
 from local.stack.http_server import Answer, HttpServer, Request, Script
-from tests.conftest import Aws
+from tests.conftest import Aws, make_client
 from tests.factories import event
 from tests.integration.fault_proxy import FaultProxy
 from tests.local.tools import NAMED
@@ -139,7 +139,7 @@ def test_status_objects_are_listed_and_nothing_else(aws: Aws) -> None:
 
 def test_a_bucket_that_cannot_be_reached_is_no_list_of_bad_objects() -> None:
     with pytest.raises(EndpointConnectionError):
-        list(find_jobs(Aws("http://127.0.0.1:9").client("s3"), "b", "status"))
+        list(find_jobs(make_client("s3", "http://127.0.0.1:9"), "b", "status"))
 
 
 # many at once
@@ -157,7 +157,7 @@ def test_many_are_read_in_their_order_and_only_a_few_ahead_of_what_is_taken() ->
 
     # WHEN one is taken
     with HttpServer(lambda _: Answer(404, error("NoSuchKey", "absent"))) as store:
-        rows = JobReader(Aws(store.url).client("s3"), "bucket").rows(counted())
+        rows = JobReader(make_client("s3", store.url), "bucket").rows(counted())
         first = next(rows)
 
         # THEN the others wait

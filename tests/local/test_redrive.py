@@ -19,7 +19,7 @@ from local.cli.move_task import MoveFailed, UnknownCall, move_all
 from local.cli.queues import NoQueue, attributes, count, find_dead_letter_queue
 from local.stack.embedded import Stack
 from tests import processes
-from tests.conftest import Aws
+from tests.conftest import Aws, make_client
 from tests.factories import body
 from tests.local.move_tasks import EARLIER, MoveTasks
 from tests.local.tools import NAMED, at_a_terminal, program, tool
@@ -200,7 +200,7 @@ def test_a_server_that_does_not_know_the_call_has_it_moved_by_hand_and_that_is_s
         variables = NAMED | {"AWS_ENDPOINT_URL": tasks.url, "OAM_STATUS_SQS_QUEUE_URL": stack.queue_url}
         done = tool("redrive", "--all", "--yes", **variables)
         with pytest.raises(UnknownCall):
-            move_all(Aws(tasks.url).client("sqs"), ARN, 3, None, nothing)
+            move_all(make_client("sqs", tasks.url), ARN, 3, None, nothing)
     assert done.returncode == 0, done.stderr
     assert "This server has no move of its own" in done.stderr
     assert "Moved 3 of 3 messages" in done.stdout

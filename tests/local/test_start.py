@@ -23,8 +23,8 @@ from local.stack.embedded import BUCKET, PREFIX, QUEUE, s3_client, sqs_client
 from tests import processes
 from tests.conftest import Aws
 from tests.integration.fault_proxy import FaultProxy
-from tests.local.ports import free_port
 from tests.local.tools import module_of, tool
+from tests.ports import free_port
 
 ROOT = FOLDER.parent
 
@@ -123,6 +123,10 @@ def test_an_embedded_stack_publishes_what_is_sent_to_it_until_it_is_interrupted(
 def test_sigterm_ends_it_too(tmp_path: Path, port: int) -> None:
     with started(tmp_path, "--port", str(port)) as process:
         assert ended_by(process, signal.SIGTERM) == 0
+
+
+def test_a_port_that_a_test_names_is_none_that_the_system_may_give_to_another() -> None:
+    assert all(1_024 <= free_port() < 32_767 for _ in range(200))
 
 
 def test_a_busy_port_is_told(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:

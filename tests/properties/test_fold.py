@@ -138,7 +138,7 @@ def deliveries(draw: st.DrawFn) -> tuple[list[Event], list[list[Event]]]:
     return found, [stream[start:end] for start, end in zip([0, *cuts], cuts, strict=False)]
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(deliveries())
 def test_any_order_duplication_and_batching_gives_the_same_object(
     delivery: tuple[list[Event], list[list[Event]]],
@@ -155,7 +155,7 @@ def test_any_order_duplication_and_batching_gives_the_same_object(
     assert (actual["attempt"], actual["history"]) == (expected["attempt"], expected["history"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(deliveries())
 def test_once_a_job_is_a_success_it_stays_one(delivery: tuple[list[Event], list[list[Event]]]) -> None:
     _, batches = delivery
@@ -179,7 +179,7 @@ def lives_of_a_job(draw: st.DrawFn) -> list[Event]:
     return [step_event(step, at=number * 10) for number, step in enumerate(life) if step != "end"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(lives_of_a_job())
 def test_in_order_delivery_gives_what_the_legacy_system_would_have_written(life: list[Event]) -> None:
     body = b""
@@ -195,7 +195,7 @@ def test_in_order_delivery_gives_what_the_legacy_system_would_have_written(life:
             assert {name: found[name] for name in last} == last
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(events, min_size=1, max_size=40, unique_by=lambda e: e.message_id),
     st.integers(1, 7),
@@ -222,7 +222,7 @@ def test_a_bounded_history_of_messages_in_order_gives_status_and_attempt_of_the_
         assert to_json("job", fold(read(body, 0), found)) == body
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(deliveries(), st.integers(len(SAID), 7))
 def test_a_bounded_history_keeps_its_laws_in_any_order_of_arrival(
     delivery: tuple[list[Event], list[list[Event]]], limit: int
@@ -250,7 +250,7 @@ LARGE = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(steps, st.integers(0, 99), LARGE), min_size=1, max_size=30))
 def test_the_object_stays_under_its_limit_whatever_the_messages_hold(
     said: list[tuple[str, int, dict[str, Any]]],

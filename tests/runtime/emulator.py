@@ -19,12 +19,7 @@ from typing import Any, Self
 from local.packaging.artifact import find_python
 from tests import processes
 from tests.deploy.translated import ROOT
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+from tests.ports import free_port
 
 
 def runtime_client(target: Path) -> tuple[str, dict[str, str]]:

@@ -2,8 +2,6 @@
 
 import json
 import re
-import socketserver
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from local.stack.catalog_server import CatalogServer
-from local.stack.http_server import Answer
+from local.stack.http_server import Answer, HttpServer, Request, Script
 from tests.conftest import TOKEN, Aws
 from tests.factories import body, record
 from tests.runtime.emulator import LambdaRuntime
@@ -132,13 +130,10 @@ def test_no_variable_around_the_function_makes_it_louder_or_quieter(
     assert SESSION_TOKEN not in log
 
 
-class _Echo(socketserver.StreamRequestHandler):
-    """Answers every request with its Authorization in place of a status line."""
-
-    def handle(self) -> None:
-        while line := self.rfile.readline().strip():
-            if line.lower().startswith(b"authorization:"):
-                self.wfile.write(b"no HTTP, but " + line + b"\r\n\r\n")
+def echo(request: Request) -> Script:
+    """Answer with the request's Authorization in place of a status line."""
+    line = f"no HTTP, but Authorization: {request.headers['Authorization']}\r\n\r\n"
+    return lambda connection: connection.sendall(line.encode())
 
 
 @pytest.mark.parametrize("broken", ["header", "status line"])
@@ -147,13 +142,12 @@ def test_a_token_that_comes_back_in_a_broken_answer_is_not_logged(
 ) -> None:
     """urllib3 writes such a line, at WARNING, as it came."""
     catalog.answers.append(Answer(401, headers={"Connection": "close", "X": f"1\r\nno header, but {TOKEN}"}))
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Echo) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        echo = {"OAM_CATALOG_URL": f"http://127.0.0.1:{server.server_address[1]}"}
-        with start(**(echo if broken == "status line" else {})) as function:
-            failed = function.invoke(FINISHED)["batchItemFailures"]
-            log = function.logged('"CatalogFailed":[')
-        server.shutdown()
+    with (
+        HttpServer(echo) as server,
+        start(**({"OAM_CATALOG_URL": server.url} if broken == "status line" else {})) as function,
+    ):
+        failed = function.invoke(FINISHED)["batchItemFailures"]
+        log = function.logged('"CatalogFailed":[')
     assert len(failed) == 1
     assert '"message":"Message failed"' in log
     assert TOKEN not in log

@@ -37,7 +37,7 @@ MESSAGES = st.lists(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(MESSAGES)
 def test_model_and_function_agree(messages: list[model.Sent]) -> None:
     events = [

@@ -10,20 +10,16 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.conftest import Aws
+from tests.conftest import make_client
 from tools.chaos.aws import S3, SQS
 from tools.chaos.proxy import Plan, Proxy, Response
 
 BUCKET = f"chaos-{uuid.uuid4().hex[:12]}"
 
 
-def client(service: str, url: str) -> Any:
-    return Aws(url).client(service)
-
-
 @pytest.fixture
 def moto_url(aws_url: str) -> str:
-    client("s3", aws_url).create_bucket(Bucket=BUCKET)
+    make_client("s3", aws_url).create_bucket(Bucket=BUCKET)
     return aws_url
 
 
@@ -73,7 +69,7 @@ def told(call: Callable[..., Any], *names: str, **parameters: Any) -> Any:
 
 def test_s3(ours: tuple[str, SQS], moto_url: str) -> None:
     def tell(url: str) -> list[Any]:
-        s3, key = client("s3", url), f"a/{'job'}-status.json"
+        s3, key = make_client("s3", url), f"a/{'job'}-status.json"
         where = {"Bucket": BUCKET, "Key": key}
         first = {"Body": b"{}", "ContentType": "application/json", "ACL": "bucket-owner-full-control"}
         other = '"' + "0" * 32 + '"'
@@ -100,7 +96,7 @@ def test_s3(ours: tuple[str, SQS], moto_url: str) -> None:
 
 
 def test_s3_lets_one_of_many_writers_through(ours: tuple[str, SQS]) -> None:
-    s3 = client("s3", ours[0])
+    s3 = make_client("s3", ours[0])
     s3.put_object(Bucket=BUCKET, Key="k", Body=b"0")
     etag = s3.get_object(Bucket=BUCKET, Key="k")["ETag"]
     results: list[Any] = []
@@ -121,7 +117,7 @@ def test_s3_lets_one_of_many_writers_through(ours: tuple[str, SQS]) -> None:
 
 def test_sqs(ours: tuple[str, SQS], moto_url: str) -> None:
     def tell(url: str, queue_url: str, send: Callable[[str], object]) -> list[Any]:
-        sqs = client("sqs", url)
+        sqs = make_client("sqs", url)
         send("hällo")
         received = receive(sqs, queue_url)
         found: list[Any] = [
@@ -164,7 +160,7 @@ def test_sqs(ours: tuple[str, SQS], moto_url: str) -> None:
         ]
         return found
 
-    moto = client("sqs", moto_url)
+    moto = make_client("sqs", moto_url)
     queue_url = moto.create_queue(QueueName=uuid.uuid4().hex, Attributes={"VisibilityTimeout": "1"})[
         "QueueUrl"
     ]
@@ -177,14 +173,14 @@ def test_sqs_makes_a_dead_letter_of_what_was_received_too_often(ours: tuple[str,
     url, sqs = ours
     message = sqs.send("x", 0)
     for _ in range(3):
-        received = receive(client("sqs", url), url + sqs.url_path)
+        received = receive(make_client("sqs", url), url + sqs.url_path)
         sqs._change_one(received["ReceiptHandle"], 0)
-    assert "Messages" not in client("sqs", url).receive_message(QueueUrl=url + sqs.url_path)
+    assert "Messages" not in make_client("sqs", url).receive_message(QueueUrl=url + sqs.url_path)
     assert (sqs.dead, sqs.waiting) == ([message], 0)
     # WHEN it is sent back
     assert sqs.redrive(5) == 1
     # THEN it is another message with the same body
-    received = receive(client("sqs", url), url + sqs.url_path)
+    received = receive(make_client("sqs", url), url + sqs.url_path)
     assert received["Body"] == "x"
     assert received["MessageId"] != message.message_id
     assert received["Attributes"]["ApproximateReceiveCount"] == "1"
