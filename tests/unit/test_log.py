@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from handler.log import MAX_LINE_BYTES, make_logger, set_debug, to_line
+from tests.function import context
 
 IDS = [str(uuid.UUID(int=number)) for number in range(10_000)]
 
@@ -120,6 +121,28 @@ def test_our_level_is_ours_whatever_the_environment_says_and_nothing_warns_of_it
     assert logger.log_level == logging.INFO
 
 
+def test_libraries_with_levels_of_their_own_are_limited_whatever_these_were(
+    monkeypatch: pytest.MonkeyPatch, lambdas: Kept, service: str
+) -> None:
+    """At warnings urllib3 quotes what a server sent, the token among it; POWERTOOLS_DEBUG sets Powertools' own."""
+    limits = {"urllib3": logging.ERROR, "aws_lambda_powertools": logging.WARNING}
+    for name in limits:
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.DEBUG)
+    make_logger(service)
+    assert {name: logging.getLogger(name).level for name in limits} == limits
+    assert logging.getLogger().level == logging.WARNING
+
+
+def test_no_invocation_is_sampled_for_debug(
+    monkeypatch: pytest.MonkeyPatch, lambdas: Kept, service: str
+) -> None:
+    monkeypatch.setenv("POWERTOOLS_LOGGER_SAMPLE_RATE", "1")
+    logger = make_logger(service)
+    handle = logger.inject_lambda_context(lambda event, context: logger.log_level)
+    # Powertools draws anew at each invocation but an instance's first.
+    assert [handle({}, context()) for _ in range(3)] == [logging.INFO] * 3
+
+
 def test_a_line_is_written_once_with_its_level_and_a_time_that_lambda_understands(
     monkeypatch: pytest.MonkeyPatch, lambdas: Kept, service: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -186,6 +209,18 @@ def test_no_line_is_longer_than_cloudwatch_takes_and_most_of_it_is_there(long: d
             start, _, count = found[name].rpartition("... (")
             assert text.startswith(start)
             assert count == f"{len(text):,} characters)"
+
+
+def test_a_line_that_just_fits_is_whole_and_a_longer_one_is_as_long_as_can_be() -> None:
+    room = MAX_LINE_BYTES - len('{"a":""}')
+    assert to_line({"a": "x" * room}) == '{"a":"' + "x" * room + '"}'
+    assert len(to_line({"a": "x" * (room + 1)})) == MAX_LINE_BYTES - 1
+
+
+def test_a_value_of_just_its_share_is_whole() -> None:
+    share = (MAX_LINE_BYTES - len('{"a":0,"b":0}')) // 2
+    entry = {"a": "x" * (share - len('""')), "b": "y" * MAX_LINE_BYTES}
+    assert json.loads(to_line(entry))["a"] == entry["a"]
 
 
 def test_what_is_short_is_whole_beside_what_is_long() -> None:
