@@ -138,7 +138,11 @@ def test_no_invocation_is_sampled_for_debug(
 ) -> None:
     monkeypatch.setenv("POWERTOOLS_LOGGER_SAMPLE_RATE", "1")
     logger = make_logger(service)
-    handle = logger.inject_lambda_context(lambda event, context: logger.log_level)
+
+    @logger.inject_lambda_context
+    def handle(event: dict[str, Any], context: Any) -> int:
+        return logger.log_level
+
     # Powertools draws anew at each invocation but an instance's first.
     assert [handle({}, context()) for _ in range(3)] == [logging.INFO] * 3
 
