@@ -4,6 +4,8 @@ Run by the Python that the environment is to have, with nothing but its standard
 """
 
 import argparse
+import contextlib
+import fcntl
 import importlib.util
 import os
 import re
@@ -11,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 PIP_OPTIONS = ("--no-deps", "--require-hashes", "--requirement")
@@ -42,7 +45,8 @@ def main() -> int:
         if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
             signal.signal(number, signal.default_int_handler)
     try:
-        make(arguments.folder, arguments.requirements, arguments.uv, arguments.megabytes)
+        with no_other(arguments.requirements):
+            make(arguments.folder, arguments.requirements, arguments.uv, arguments.megabytes)
     except (SetupError, OSError) as error:
         print(f"{arguments.folder} was not set up: {error}", file=sys.stderr)
         return 1
@@ -50,6 +54,21 @@ def main() -> int:
         print(f"\n{arguments.folder} is not complete. The next run starts anew.", file=sys.stderr)
         return 130
     return 0
+
+
+@contextlib.contextmanager
+def no_other(requirements: Path) -> Iterator[None]:
+    """Hold a lock on the requirements: a second run would clear what the first is filling.
+
+    Raises:
+        SetupError: when another run holds it.
+    """
+    with requirements.open() as locked:
+        try:
+            fcntl.flock(locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SetupError("another run is doing that. When it has ended, run this again.") from None
+        yield
 
 
 def make(folder: Path, requirements: Path, uv: Path | None, megabytes: int) -> None:

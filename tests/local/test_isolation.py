@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests import processes
+from tests.forks import run_module
 
 # One test or more for each way in which the suite starts something, and some that work in its own process.
 WAYS = {
@@ -32,6 +33,7 @@ WAYS = {
     ],
     "tools": [
         "tests/local/test_aws_server.py::test_as_a_process_of_its_own_it_says_its_url_and_ends_on_a_signal[SIGTERM]",
+        "tests/local/test_list_jobs.py::test_ctrl_c_ends_it_at_once_though_s3_does_not_answer",
         "tests/local/test_redrive.py::test_without_a_terminal_and_yes_another_stack_is_left_alone",
         "tests/local/test_redrive.py::test_at_a_terminal_it_shows_what_it_will_do_and_asks[y-0-1]",
         "tests/local/test_redrive.py::test_a_signal_ends_it_and_what_is_left_can_be_seen_at_once[SIGTERM]",
@@ -161,10 +163,9 @@ def test_nothing_that_the_user_has_configured_is_reached_by_a_test(
     surroundings = processes.clean(os.environ) | of_the_user(trap.url, tmp_path)
     # The trap itself works.
     socket.create_connection(("127.0.0.1", int(trap.url.rpartition(":")[2]))).close()
-    # WHEN the suite's ways to start something are used
-    done = processes.run(
-        [sys.executable, *command], cwd=checkout, env=surroundings, timeout=220, closed=False
-    )
+    # WHEN the suite's ways to start something are used, by a shell that has what it starts ignore Ctrl-C
+    shell = ["sh", "-c", 'trap "" INT; exec "$0" "$@"', sys.executable, *command]
+    done = processes.run(shell, cwd=checkout, env=surroundings, timeout=220, closed=False)
     # THEN all is as it is without
     assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-2_000:]
     # AND nothing was contacted, or asked for credentials
@@ -228,3 +229,11 @@ def test_this_process_and_those_that_it_starts_see_nothing_of_the_users(tmp_path
     # AND this process, whose environment the suite has cleaned, has nothing of the kind
     foreign = re.compile(r"(AWS|OAM|POWERTOOLS|MOCK|DEBUG|REQUESTS|CURL)(_|$)|.*_proxy$", re.IGNORECASE)
     assert {name for name in os.environ if foreign.match(name)} <= set(processes.CLOSED) | {"PIP_PROXY"}
+
+
+def test_a_forked_program_has_the_environment_that_it_is_given_and_nothing_of_its_servers(
+    tmp_path: Path,
+) -> None:
+    show = ["-n1", "-r1", "import os; print(dict(os.environ), os.getcwd())"]
+    done = run_module("timeit", show, cwd=tmp_path, env={"ONLY": "this"})
+    assert done.stdout.splitlines()[0] == f"{{'ONLY': 'this'}} {tmp_path.resolve()}"

@@ -180,6 +180,23 @@ def test_an_environment_that_lacks_a_package_is_not_ready(
     assert not (tmp_path / "ready").exists()
 
 
+def test_a_second_run_leaves_what_the_first_is_filling(tmp_path: Path) -> None:
+    # GIVEN a run that is under way
+    pin_a_wheel(tmp_path)
+    filled = tmp_path / ".venv" / "filled"
+    filled.parent.mkdir()
+    filled.touch()
+    with make_venv.no_other(tmp_path / "requirements.txt"):
+        # WHEN another begins
+        done = processes.run(command(), cwd=tmp_path, env=offline(tmp_path))
+    # THEN it says so, and touches nothing
+    assert done.returncode == 1
+    assert (
+        ".venv was not set up: another run is doing that. When it has ended, run this again." in done.stderr
+    )
+    assert filled.exists()
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for a process as Linux shows it")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_set_up_alone_ends_all_that_it_has_started(
