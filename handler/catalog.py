@@ -114,13 +114,11 @@ class Catalog:
         except RuntimeError as error:
             raise CatalogUnavailable(f"not asked: {error}") from None  # there is no room for a thread
         try:
-            response = future.result(seconds)
+            return future.result(seconds)
         except TimeoutError:
             if body.cancel():
                 raise CatalogTimeout(f"{self._host} did not answer within {seconds:.1f} s") from None
             raise CatalogUnavailable(f"no connection to {self._host} within {seconds:.1f} s") from None
-        self._used_at = deadline.now()
-        return response
 
     def _send(self, body: "_Body", token: str, seconds: float, future: "Future[_Response]") -> None:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}

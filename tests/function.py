@@ -74,6 +74,7 @@ class Function:
                     continue
                 assert line["function_name"] == "oam-status-publisher"
                 for metric in directive["Metrics"]:
+                    assert metric.get("StorageResolution", 60) == 60  # seconds; a finer one costs more
                     found.setdefault(metric["Name"], []).extend(line[metric["Name"]])
         return found
 

@@ -1,7 +1,9 @@
-"""Ports for programs that are told theirs."""
+"""Ports for programs that are told theirs, and one where nobody answers."""
 
 import secrets
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # Linux gives ports from 32768 on by itself, others from 49152 (https://docs.kernel.org/networking/ip-sysctl.html,
 # ip_local_port_range): one of these may be another server's or a connection's before the program has it.
@@ -18,3 +20,10 @@ def free_port() -> int:
         except OSError:
             continue
     raise AssertionError("no two free ports next to each other")
+
+
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """Take connections, and say nothing; give the URL."""
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as silent:
+        yield f"http://127.0.0.1:{silent.getsockname()[1]}"

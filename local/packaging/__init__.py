@@ -1,1 +1,1 @@
-"""What is made from the sources: the artifact that is deployed, and the sample events."""
+"""What is made from the sources: the artifact that is deployed, the sample events, and `.venv`."""

@@ -6,9 +6,6 @@ error. Not a dependency: version 1 of the CLI, the one that is a Python package,
 """
 
 import json
-import socketserver
-import sys
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +24,7 @@ CHECKED_ONLY = frozenset(
 )
 
 
-# The program: it has its arguments run by the server, since a process that loads botocore's models takes half a second.
+# The program: it has its arguments run by a CommandServer.
 PROGRAM = """#!{python} -IS
 import json, socket, sys
 with socket.create_connection(("127.0.0.1", {port})) as connection, connection.makefile("rw") as stream:
@@ -38,50 +35,34 @@ sys.exit(code)
 """
 
 
-class AwsCli(socketserver.TCPServer):
-    """Runs commands for the program; a context manager that serves while it is entered.
+def run(make_client: Callable[[str], Any], arguments: list[str]) -> tuple[int, str]:
+    """Run a command; give its exit code, and what it prints.
 
     Args:
         make_client: makes a client of a service.
+        arguments: after the program's name.
     """
-
-    def __init__(self, make_client: Callable[[str], Any]) -> None:
-        super().__init__(("127.0.0.1", 0), _Request)
-        self._make_client = make_client
-        self.program = PROGRAM.format(python=sys.executable, port=self.server_address[1])
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
-
-    def __exit__(self, *_: object) -> None:
-        self.shutdown()
-        self.server_close()
-
-    def run(self, arguments: list[str]) -> str:
-        """Run a command; give what it prints."""
-        service, operation, *words = arguments
-        client = self._make_client({"s3api": "s3"}.get(service, service))
-        names = {xform_name(name, "-"): name for name in client.meta.service_model.operation_names}
-        model = client.meta.service_model.operation_model(names[operation])
-        options = _options(words)
-        query, output = options.pop("query", None), options.pop("output", ["json"])
-        parameters = _parameters(model.input_shape, options)
-        validate_parameters(parameters, model.input_shape)
-        if (service, operation) in CHECKED_ONLY:
-            return ""
-        answer = getattr(client, xform_name(names[operation]))(**parameters)
-        answer.pop("ResponseMetadata")
-        found = jmespath.search(query[0], answer) if query else answer
-        return _text(found) if output == ["text"] else json.dumps(found, default=str)
+    try:
+        return 0, _output(make_client, arguments)
+    except Exception as error:  # noqa: BLE001 (the program shows it, and fails)
+        return 255, f"{type(error).__name__}: {error}"
 
 
-class _Request(socketserver.StreamRequestHandler):
-    server: AwsCli
-
-    def handle(self) -> None:
-        try:
-            answer: tuple[int, str] = (0, self.server.run(json.loads(self.rfile.readline())))
-        except Exception as error:  # noqa: BLE001 (the program shows it, and fails)
-            answer = (255, f"{type(error).__name__}: {error}")
-        self.wfile.write(json.dumps(answer).encode())
+def _output(make_client: Callable[[str], Any], arguments: list[str]) -> str:
+    service, operation, *words = arguments
+    client = make_client({"s3api": "s3"}.get(service, service))
+    names = {xform_name(name, "-"): name for name in client.meta.service_model.operation_names}
+    model = client.meta.service_model.operation_model(names[operation])
+    options = _options(words)
+    query, output = options.pop("query", None), options.pop("output", ["json"])
+    parameters = _parameters(model.input_shape, options)
+    validate_parameters(parameters, model.input_shape)
+    if (service, operation) in CHECKED_ONLY:
+        return ""
+    answer = getattr(client, xform_name(names[operation]))(**parameters)
+    answer.pop("ResponseMetadata")
+    found = jmespath.search(query[0], answer) if query else answer
+    return _text(found) if output == ["text"] else json.dumps(found, default=str)
 
 
 def _options(words: list[str]) -> dict[str, list[str]]:

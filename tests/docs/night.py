@@ -7,6 +7,7 @@ import logging
 import os
 from contextlib import redirect_stdout
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,9 +20,10 @@ from local.cli.batches import send_in_batches
 from local.stack.catalog_server import CatalogServer
 from local.stack.embedded import ACCOUNT, BUCKET, PREFIX, Stack
 from local.stack.event_source_mapping import EventSourceMapping, Record
-from tests.docs.aws import AwsCli
+from tests.docs import aws, shell
+from tests.docs.command_server import CommandServer
 from tests.docs.deployed import STACK, TOKEN, Deployed
-from tests.docs.shell import OamStatus, Shell
+from tests.docs.shell import Shell
 from tests.factories import body
 
 
@@ -53,8 +55,8 @@ class Night:
             "OAM_CATALOG_URL": self.catalog.url,
         }
         self.deployed = Deployed(stack.url, stack.queue_url, stack.dead_letter_queue_url, BUCKET, variables)
-        self.aws_cli = AwsCli(self.deployed.client)
-        self.oam_status = OamStatus()
+        self.aws_cli = CommandServer(aws.PROGRAM, partial(aws.run, self.deployed.client))
+        self.oam_status = CommandServer(shell.PROGRAM, shell.run_oam_status)
         programs = {"aws": self.aws_cli.program, "oam-status": self.oam_status.program}
         self.shell = Shell(folder, self.aws(), self.variables(), programs)
         self._log = io.StringIO()

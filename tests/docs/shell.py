@@ -1,14 +1,10 @@
 """An operator's shell: the page's commands, as they stand, at a terminal where a person answers."""
 
-import json
 import os
 import pty
 import re
 import shlex
-import socketserver
 import subprocess
-import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -18,7 +14,7 @@ from tests.docs.pages import ROOT
 
 _CODE = re.compile(r"\n--- (\d+)\n")
 
-# The program `oam-status`: it has its command run by the server, with its own streams, folder and environment.
+# The program `oam-status`: a CommandServer runs its command, with its own streams, folder and environment.
 PROGRAM = """#!{python} -IS
 import json, os, socket, sys
 with socket.create_connection(("127.0.0.1", {port})) as connection, connection.makefile("rw") as stream:
@@ -27,31 +23,18 @@ with socket.create_connection(("127.0.0.1", {port})) as connection, connection.m
 """
 
 
-class OamStatus(socketserver.TCPServer):
-    """Runs commands for the program, each forked from one that is loaded; a context manager that serves."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Request)
-        self.program = PROGRAM.format(python=sys.executable, port=self.server_address[1])
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
-
-    def __exit__(self, *_: object) -> None:
-        self.shutdown()
-        self.server_close()
-
-
-class _Request(socketserver.StreamRequestHandler):
-    def handle(self) -> None:
-        pid, folder, environment, arguments = json.loads(self.rfile.readline())
-        process = processes.start_loaded(
-            "local.cli",
-            arguments,
-            cwd=Path(folder),
-            env=environment,
-            streams=(f"/proc/{pid}/fd/0", f"/proc/{pid}/fd/1", f"/proc/{pid}/fd/2"),
-        )
-        process.join()
-        self.wfile.write(json.dumps(process.exitcode).encode())
+def run_oam_status(asked: tuple[int, str, Mapping[str, str], Sequence[str]]) -> int | None:
+    """Run a command for the program; give its exit code."""
+    pid, folder, environment, arguments = asked
+    process = processes.start_loaded(
+        "local.cli",
+        arguments,
+        cwd=Path(folder),
+        env=environment,
+        streams=(f"/proc/{pid}/fd/0", f"/proc/{pid}/fd/1", f"/proc/{pid}/fd/2"),
+    )
+    process.join()
+    return process.exitcode
 
 
 class Shell:

@@ -1,7 +1,6 @@
 """The handler as Lambda calls it, in process: wiring, batches, logs and metrics."""
 
 import json
-import socket
 import threading
 import time
 import uuid
@@ -21,6 +20,7 @@ from local.stack.http_server import Answer
 from tests.conftest import TOKEN
 from tests.factories import NOON, body, record
 from tests.function import Function
+from tests.ports import silent_server
 
 
 def test_importing_the_handler_reads_no_settings(function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,8 +282,7 @@ def test_whatever_hangs_ends_within_the_invocation_and_no_thread_is_left_half_wa
     function: Function, monkeypatch: pytest.MonkeyPatch, hanging: str
 ) -> None:
     # GIVEN a service that takes connections and says nothing, and 14 seconds
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+    with silent_server() as url:
         if hanging == "s3":
             monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
         elif hanging == "secrets":

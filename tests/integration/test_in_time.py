@@ -1,7 +1,6 @@
 """The invocation's time: what is done in it, and that the answer comes before Lambda ends it."""
 
 import json
-import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +22,7 @@ from tests.conftest import in_seconds
 from tests.deploy.translated import TEMPLATE
 from tests.factories import body, record
 from tests.function import Function
+from tests.ports import silent_server
 from tools.bench.run import quota
 
 ROOT = Path(__file__).parents[2]
@@ -95,8 +95,8 @@ def test_a_call_of_a_silent_s3_takes_no_longer_than_its_reserve(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     monkeypatch.setattr(status_store, "CALLS", 1)
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as silent:
-        environment |= {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+    with silent_server() as silent:
+        environment |= {"AWS_ENDPOINT_URL": silent}
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         store = app.wire(read_settings(environment)).publisher.store

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from handler.publisher import Publisher
+from local.stack.http_server import HttpServer
 from tests.deploy.translated import Stack
 from tests.factories import NOON, body, record
 from tests.function import Function
 from tests.integration.fault_proxy import Fault, FaultProxy
+from tests.ports import silent_server
 
 Set = Callable[[str, str], None]
 
@@ -38,8 +40,8 @@ def refuses(method: str) -> Callable[[Set, str], AbstractContextManager[None]]:
 
 @contextlib.contextmanager
 def hangs(setenv: Set, url: str) -> Iterator[None]:
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as silent:
-        setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{silent.getsockname()[1]}")
+    with silent_server() as silent:
+        setenv("AWS_ENDPOINT_URL_S3", silent)
         yield
 
 
@@ -49,19 +51,12 @@ def drips(setenv: Set, url: str) -> Iterator[None]:
     over = threading.Event()
 
     def drip(connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError):
-            connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-            while not over.wait(0.2):
-                connection.sendall(b"x")
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        while not over.wait(0.2):
+            connection.sendall(b"x")
 
-    def serve(server: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # the end: it is closed
-            while True:
-                threading.Thread(target=drip, args=(server.accept()[0],), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as server:
-        threading.Thread(target=serve, args=(server,), daemon=True).start()
-        setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server.getsockname()[1]}")
+    with HttpServer(lambda _: drip) as server:
+        setenv("AWS_ENDPOINT_URL_S3", server.url)
         yield
         over.set()
 

@@ -101,6 +101,15 @@ def test_a_secret_of_minutes_ago_is_read_again(secret: Secret) -> None:
     assert secret.token(None, secret.deadline(20)) == "second"
 
 
+def test_a_clock_that_went_back_does_not_put_the_next_read_off(secret: Secret) -> None:
+    secret.now = 3_600
+    secret.put("first")
+    secret.token(None, secret.deadline(20))
+    secret.put("second")
+    secret.now = 0
+    assert secret.token(None, secret.deadline(20)) == "second"
+
+
 def test_a_rotation_needs_no_deployment(secret: Secret) -> None:
     # GIVEN a catalog that no longer takes the token that is known here
     secret.put("first")

@@ -1,6 +1,5 @@
 """What the catalog's answer to a wrong token, and to the function's, says of it."""
 
-import socket
 import ssl
 import time
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ from local.cli.catalog_check import CatalogCheck, check_catalog, judge
 from local.cli.findings import Result, ok
 from local.stack.catalog_server import CatalogServer
 from local.stack.http_server import Answer, HttpServer, Request
+from tests.ports import silent_server
 
 
 def test_a_catalog_that_refuses_a_wrong_token_passes() -> None:
@@ -146,10 +146,10 @@ def test_a_catalog_that_is_not_there_is_told_in_words() -> None:
 
 def test_a_silent_catalog_is_not_waited_for_beyond_its_time() -> None:
     # GIVEN a catalog that takes the connection, and says nothing
-    with socket.create_server(("127.0.0.1", 0)) as silent:
+    with silent_server() as silent:
         # WHEN it is asked
         began = time.monotonic()
-        found = check_catalog(f"http://127.0.0.1:{silent.getsockname()[1]}", seconds=0.2)
+        found = check_catalog(silent, seconds=0.2)
 
     # THEN it is said so, in time
     assert time.monotonic() - began < 5

@@ -83,6 +83,7 @@ def test_the_hosts_processor_is_named_as_the_template_names_it(
         (f"START of something that the function printed\n{DONE}\n", None),
         (FAILED, "2 messages failed, and a queue would deliver them again: a5d2, b0c9"),
         (NOT_IMPORTED, "The function failed: Runtime.ImportModuleError: Unable to import module"),
+        (DIED, "The function failed: Runtime.ExitError: RequestId: b887cdd3"),
         (
             '{"errorMessage": "RequestId: 1 Error: Runtime exited"}',
             "The function failed: error: RequestId: 1",

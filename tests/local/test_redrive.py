@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.cli import move_by_hand, move_task
+from local.cli import letters, move_by_hand, move_task
 from local.cli.letters import Hand, Letter, job_of, refusal
 from local.cli.move_by_hand import Rules, Selection, Way, move_one_by_one
 from local.cli.move_task import MoveFailed, UnknownCall, move_all
@@ -300,6 +300,34 @@ def test_more_letters_than_are_held_at_once_move_in_portions(
     # THEN no more were ever held than a portion and what stays
     assert max(held) <= 4 + 11
     assert count(stack.sqs, stack.dead_letter_queue_url).visible == 11
+
+
+def test_a_portion_is_no_more_than_what_moves_at_its_rate_while_it_is_held(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is held no longer can be taken by another: it would move twice."""
+    monkeypatch.setattr(move_by_hand, "HOLD", 10)
+    for number in range(20):
+        stack.sqs.send_message(QueueUrl=stack.dead_letter_queue_url, MessageBody=f"poison {number}")
+    held: list[int] = []
+    stays = Rules(
+        lambda _: "stays",
+        on_seen=lambda *_: held.append(count(stack.sqs, stack.dead_letter_queue_url).in_flight),
+    )
+    move_one_by_one(stack.sqs, way(stack, 1), 23, stays)
+    assert held[0] < 10
+
+
+def test_a_hand_takes_no_more_than_fits_into_memory(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(letters, "MOST_BYTES", 1_000)
+    stack.sqs.purge_queue(QueueUrl=stack.dead_letter_queue_url)
+    for number in range(25):
+        stack.sqs.send_message(QueueUrl=stack.dead_letter_queue_url, MessageBody=f"{number:02d}" + "x" * 198)
+    with Hand(stack.sqs, stack.dead_letter_queue_url, 60) as hand:
+        # THEN they come in tens, as SQS gives them, and none is lost
+        taken = [hand.take(25) for _ in range(4)]
+    assert [len(some) for some in taken] == [10, 10, 5, 0]
+    assert len({letter.body for some in taken for letter in some}) == 25
 
 
 @pytest.mark.timeout(30)

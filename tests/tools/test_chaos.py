@@ -11,8 +11,8 @@ from tests import processes
 from tools.chaos.schedule import PROFILES, SABOTAGE, draw
 
 
-def run(directory: Path, *arguments: str, sabotage: str | None = None) -> tuple[int, dict[str, Any], str]:
-    """Run the command; give its exit code, its report and what it printed."""
+def run(directory: Path, *arguments: str, sabotage: str = "") -> tuple[int, dict[str, Any], str]:
+    """Run the command, sabotaged only as said here; give its exit code, its report and what it printed."""
     report = directory / "report.json"
     done = processes.run(
         [
@@ -26,7 +26,7 @@ def run(directory: Path, *arguments: str, sabotage: str | None = None) -> tuple[
             "logs",
         ],
         cwd=directory,
-        env=processes.environment(**({SABOTAGE: sabotage} if sabotage else {})),
+        env=processes.environment(**{SABOTAGE: sabotage}),
         timeout=300,
     )
     printed = done.stdout + done.stderr

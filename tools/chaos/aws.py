@@ -2,7 +2,7 @@
 
 Moto's server answers some 150 requests a second, has no atomic conditional PUT and counts visibility timeouts
 in whole seconds. These keep every version of every object and every receive of every message, in one order,
-which is what the run is judged by; `test_servers.py` holds their answers against moto's.
+which is what the run is judged by; `tests/tools/test_chaos_servers.py` holds their answers against moto's.
 """
 
 import asyncio

@@ -50,7 +50,6 @@ CONSTANTS: dict[str, Any] = {
     "handler.notifier.LONGEST_RETRY_AFTER": 1.0,
 }
 
-SABOTAGES = ("if-match", "acknowledge", "arrival-order")
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
