@@ -97,7 +97,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Say how to run a failed test again, with its seed if it has one."""
     if call.excinfo:
-        # The test's time is over; an alarm while the failure is put into words would end the whole run.
+        # The test has ended; its time-out, while the report is written, would end the whole run.
         item.ihook.pytest_timeout_cancel_timer(item=item)
     report = yield
     if report.failed:
