@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 READS = CONNECTIONS  # at once
 AHEAD = 4 * READS  # objects, at the most, that are read or being read before what comes first is taken
 
+_LONGEST_WAIT = 1.0  # seconds, for a read
+
 
 class JobReader:
     """Reads status objects into rows.
@@ -56,7 +58,13 @@ class JobReader:
         return Row.of(listed, read_object(self._s3, self._bucket, listed.key, listed.job_id))
 
     def _taken(self, waiting: "Row | AsyncResult[Row]") -> Row:
-        row = waiting if isinstance(waiting, Row) else waiting.get()
+        if isinstance(waiting, Row):
+            row = waiting
+        else:
+            # A Ctrl-C that comes just before a wait begins is noticed when that ends: so none is long.
+            while not waiting.ready():
+                waiting.wait(_LONGEST_WAIT)
+            row = waiting.get()
         if self._remembers:
             self._known[row.listed.key] = row
         return row

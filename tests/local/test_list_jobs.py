@@ -13,6 +13,8 @@ import pytest
 
 from handler.job_status import JobStatus, fold
 from handler.status_object import to_json
+from local.cli import job_reader
+from local.cli.jobs import Listed
 from local.stack.http_server import Answer, Request, Script
 from tests import processes
 from tests.conftest import Aws
@@ -202,6 +204,35 @@ class SilentProxy(FaultProxy):
         self.asked.set()
         self.released.wait(60)
         return lambda connection: connection.close()
+
+
+def test_ctrl_c_that_is_noticed_only_after_a_wait_for_s3_began_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # GIVEN an object that is not there for ten seconds
+    reading, released = threading.Event(), threading.Event()
+
+    def read(*_: object) -> None:
+        reading.set()
+        released.wait(10)
+
+    monkeypatch.setattr(job_reader, "read_object", read)
+
+    def interrupt() -> None:
+        assert reading.wait(10)
+        time.sleep(0.2)
+        # Received by this thread, it does not end the main thread's wait.
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    # WHEN the rows are wanted
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        list(job_reader.JobReader(None, "bucket").rows([Listed("key", "job", 0.0, "etag")]))  # type: ignore[arg-type] # no S3 is asked
+    # THEN Ctrl-C is seen before
+    took = time.monotonic() - began
+    released.set()
+    assert took < 8
 
 
 def test_ctrl_c_ends_it_at_once_though_s3_does_not_answer(aws: Aws, variables: dict[str, str]) -> None:
